@@ -1,0 +1,6 @@
+package dev.rhumb.bindings;
+
+/** The kernels' native library. */
+public final class NativeLibrary {
+  private NativeLibrary() {}
+}

@@ -1,0 +1,5 @@
+/** The command line. */
+module dev.rhumb.app {
+  requires dev.rhumb.engine;
+  requires info.picocli;
+}

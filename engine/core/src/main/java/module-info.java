@@ -1,0 +1,6 @@
+/**
+ * Training, sparse autoencoders, interpretation, steering and serving. No third-party dependency.
+ */
+module dev.rhumb.engine {
+  requires transitive dev.rhumb.kernels;
+}

@@ -1,0 +1,275 @@
+package dev.rhumb.kernels;
+
+/**
+ * Causal multi-head attention over packed sequences, without a T x T tensor. The scores of a head
+ * are scaled by 1 / sqrt(headWidth). See {@link Kernels} for the rules that all operations share.
+ *
+ * <p>Packed: the rows of all B sequences stand one after another, with no padding; sequence b is
+ * the rows {@code offsets[b]} up to, not including, {@code offsets[b + 1]}. Heads lie side by side
+ * in a row: head h is the columns {@code h headWidth} to {@code (h + 1) headWidth - 1}.
+ *
+ * <p>Dropout applies to the attention weights after the softmax, by the bits of {@link Philox} at
+ * (row * heads + head, key's place in its sequence), where row is the query's among all rows of the
+ * batch.
+ */
+public abstract class Attention {
+  Attention() {}
+
+  /**
+   * out[i] = sum over j &lt;= i of dropout(softmax(q[i].k[j] / sqrt(headWidth))) v[j], in each
+   * sequence and head.
+   *
+   * @param sequences B
+   * @param offsets (B + 1) int32, ascending from 0; its last is the number of rows N
+   * @param rows N, as in offsets
+   * @param q (N, heads headWidth)
+   * @param k (N, heads headWidth)
+   * @param v (N, heads headWidth)
+   * @param p dropout's probability, from 0 up to, not including, 1
+   * @param out (N, heads headWidth)
+   * @param logSumExp (N, heads) contiguous: the logarithm of each softmax's denominator, for the
+   *     backward pass, or null
+   */
+  public final void forward(
+      long sequences,
+      Buffer offsets,
+      long rows,
+      long heads,
+      long headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp) {
+    String op = "attention";
+    shape(op, sequences, offsets, rows, heads, headWidth, p);
+    long cols = heads * headWidth;
+    Check.matrix(op, "q", q, rows, cols, qStride);
+    Check.matrix(op, "k", k, rows, cols, kStride);
+    Check.matrix(op, "v", v, rows, cols, vStride);
+    Check.matrix(op, "out", out, rows, cols, outStride);
+    if (logSumExp != null) {
+      Check.vector(op, "logSumExp", logSumExp, DType.F32, rows * heads);
+    }
+    doForward(
+        (int) sequences,
+        offsets,
+        (int) rows,
+        (int) heads,
+        (int) headWidth,
+        q,
+        qStride,
+        k,
+        kStride,
+        v,
+        vStride,
+        p,
+        key,
+        stream,
+        out,
+        outStride,
+        logSumExp);
+  }
+
+  /**
+   * The gradients of {@link #forward} with the same arguments; dq, dk and dv are set, not added to.
+   * The weights are computed again from logSumExp.
+   *
+   * @param out (N, heads headWidth), what the forward pass gave
+   * @param dOut (N, heads headWidth)
+   * @param dq (N, heads headWidth)
+   * @param dk (N, heads headWidth)
+   * @param dv (N, heads headWidth)
+   */
+  public final void backward(
+      long sequences,
+      Buffer offsets,
+      long rows,
+      long heads,
+      long headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp,
+      Buffer dOut,
+      long dOutStride,
+      Buffer dq,
+      long dqStride,
+      Buffer dk,
+      long dkStride,
+      Buffer dv,
+      long dvStride) {
+    String op = "attentionBackward";
+    shape(op, sequences, offsets, rows, heads, headWidth, p);
+    long cols = heads * headWidth;
+    Check.matrix(op, "q", q, rows, cols, qStride);
+    Check.matrix(op, "k", k, rows, cols, kStride);
+    Check.matrix(op, "v", v, rows, cols, vStride);
+    Check.matrix(op, "out", out, rows, cols, outStride);
+    Check.vector(op, "logSumExp", logSumExp, DType.F32, rows * heads);
+    Check.matrix(op, "dOut", dOut, rows, cols, dOutStride);
+    Check.matrix(op, "dq", dq, rows, cols, dqStride);
+    Check.matrix(op, "dk", dk, rows, cols, dkStride);
+    Check.matrix(op, "dv", dv, rows, cols, dvStride);
+    doBackward(
+        (int) sequences,
+        offsets,
+        (int) rows,
+        (int) heads,
+        (int) headWidth,
+        q,
+        qStride,
+        k,
+        kStride,
+        v,
+        vStride,
+        p,
+        key,
+        stream,
+        out,
+        outStride,
+        logSumExp,
+        dOut,
+        dOutStride,
+        dq,
+        dqStride,
+        dk,
+        dkStride,
+        dv,
+        dvStride);
+  }
+
+  /**
+   * One query against a history's cached keys and values: out = softmax(q.k[j] / sqrt(headWidth))
+   * v[j] over j &lt; keys.
+   *
+   * @param keys how many, at least 1
+   * @param q (heads headWidth)
+   * @param k (keys, heads headWidth)
+   * @param v (keys, heads headWidth)
+   * @param out (heads headWidth)
+   */
+  public final void last(
+      long keys,
+      long heads,
+      long headWidth,
+      Buffer q,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      Buffer out) {
+    String op = "attentionLast";
+    Check.count(op, "keys", keys, 1);
+    Check.count(op, "heads", heads, 1);
+    Check.count(op, "headWidth", headWidth, 1);
+    long cols = heads * headWidth;
+    Check.vector(op, "q", q, DType.F32, cols);
+    Check.matrix(op, "k", k, keys, cols, kStride);
+    Check.matrix(op, "v", v, keys, cols, vStride);
+    Check.vector(op, "out", out, DType.F32, cols);
+    doLast((int) keys, (int) heads, (int) headWidth, q, k, kStride, v, vStride, out);
+  }
+
+  private static void shape(
+      String op, long sequences, Buffer offsets, long rows, long heads, long headWidth, float p) {
+    Check.count(op, "sequences", sequences, 0);
+    Check.count(op, "rows", rows, 0);
+    Check.count(op, "heads", heads, 1);
+    Check.count(op, "headWidth", headWidth, 1);
+    Check.vector(op, "offsets", offsets, DType.I32, sequences + 1);
+    Check.that(p >= 0 && p < 1, op, "p = " + p + ", but it must be from 0 to below 1");
+  }
+
+  /** Refuses offsets that do not ascend from 0 to rows. Backends on the host call it. */
+  static void checkOffsets(String op, int sequences, Buffer offsets, int rows) {
+    var segment = offsets.segment();
+    int before = 0;
+    for (int b = 0; b <= sequences; b++) {
+      int at = segment.getAtIndex(java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED, b);
+      if (at < before || at > rows || (b == 0 && at != 0) || (b == sequences && at != rows)) {
+        throw new IllegalArgumentException(
+            op
+                + ": offsets["
+                + b
+                + "] = "
+                + at
+                + ", but they must ascend from 0 to rows = "
+                + rows);
+      }
+      before = at;
+    }
+  }
+
+  abstract void doForward(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp);
+
+  abstract void doBackward(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp,
+      Buffer dOut,
+      long dOutStride,
+      Buffer dq,
+      long dqStride,
+      Buffer dk,
+      long dkStride,
+      Buffer dv,
+      long dvStride);
+
+  abstract void doLast(
+      int keys,
+      int heads,
+      int headWidth,
+      Buffer q,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      Buffer out);
+}

@@ -1,0 +1,76 @@
+package dev.rhumb.kernels;
+
+/**
+ * Argument checks shared by the operation families. Each names the operation, the argument, and
+ * what was needed.
+ */
+final class Check {
+  private Check() {}
+
+  static void that(boolean holds, String operation, String message) {
+    if (!holds) {
+      throw new IllegalArgumentException(operation + ": " + message);
+    }
+  }
+
+  /** A count from {@code least} up to what fits in an int-indexed loop. */
+  static void count(String operation, String name, long value, long least) {
+    if (value < least || value > Integer.MAX_VALUE - 64) {
+      throw new IllegalArgumentException(
+          operation
+              + ": "
+              + name
+              + " = "
+              + value
+              + ", but it must be from "
+              + least
+              + " to "
+              + (Integer.MAX_VALUE - 64));
+    }
+  }
+
+  /** A vector of at least {@code elements}. */
+  static void vector(String operation, String name, Buffer buffer, DType dtype, long elements) {
+    if (buffer == null) {
+      throw new IllegalArgumentException(operation + ": " + name + " is missing");
+    }
+    buffer.requireOpen();
+    if (buffer.dtype() != dtype) {
+      throw new IllegalArgumentException(
+          operation + ": " + name + " holds " + buffer.dtype() + ", not " + dtype);
+    }
+    if (buffer.count() < elements) {
+      throw new IllegalArgumentException(
+          operation
+              + ": "
+              + name
+              + " has "
+              + buffer.count()
+              + " elements, but "
+              + elements
+              + " are needed");
+    }
+  }
+
+  /** A float matrix of {@code rows} x {@code cols}, rows {@code stride} elements apart. */
+  static void matrix(
+      String operation, String name, Buffer buffer, long rows, long cols, long stride) {
+    if (stride < cols || stride > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          operation
+              + ": the row stride of "
+              + name
+              + " is "
+              + stride
+              + ", but a row has "
+              + cols
+              + " columns");
+    }
+    vector(
+        operation,
+        name,
+        buffer,
+        DType.F32,
+        rows == 0 || cols == 0 ? 0 : (rows - 1) * stride + cols);
+  }
+}

@@ -1,0 +1,154 @@
+package dev.rhumb.kernels;
+
+import java.util.Arrays;
+
+/**
+ * Edits of features, for {@link Sae#steer}: at most one for each feature, and how they are applied.
+ *
+ * <p>Edits are kept in ascending order of feature. Threads: one at a time. Filling it again
+ * allocates nothing while the number of edits stays within its capacity.
+ */
+public final class EditTable {
+  /** What an edit does to an activation a. */
+  public enum Op {
+    /** a + x. */
+    ADD,
+    /** x. */
+    SET,
+    /** x a. */
+    SCALE,
+    /** a held within [x, y]. */
+    CLAMP,
+    /** 0. */
+    ABLATE
+  }
+
+  /** Where in the encoder the edits apply. */
+  public enum Stage {
+    /** On pre-activations, before the top-k: an edit can evict other features or admit them. */
+    PRE_SELECT,
+    /** On the activations after the top-k; a feature that was not kept counts as 0. */
+    POST_SELECT
+  }
+
+  /** How the change is written back to the hidden state. */
+  public enum Write {
+    /**
+     * x + the changes of activations times their decoder rows: the error of the autoencoder is
+     * kept.
+     */
+    DELTA,
+    /** The reconstruction from the edited activations takes the place of x. */
+    REPLACE
+  }
+
+  private int count;
+  private int[] features;
+  private Op[] ops;
+  private float[] x;
+  private float[] y;
+  private Stage stage = Stage.POST_SELECT;
+  private Write write = Write.DELTA;
+
+  /**
+   * An empty table: {@link Stage#POST_SELECT}, {@link Write#DELTA}.
+   *
+   * @param capacity edits that it takes without growing
+   */
+  public EditTable(int capacity) {
+    features = new int[capacity];
+    ops = new Op[capacity];
+    x = new float[capacity];
+    y = new float[capacity];
+  }
+
+  /** Removes all edits; stage and write stay. */
+  public void clear() {
+    count = 0;
+  }
+
+  /** Says where the edits apply. */
+  public void stage(Stage stage) {
+    this.stage = stage;
+  }
+
+  /** Says how the change is written back. */
+  public void write(Write write) {
+    this.write = write;
+  }
+
+  /** Where the edits apply. */
+  public Stage stage() {
+    return stage;
+  }
+
+  /** How the change is written back. */
+  public Write write() {
+    return write;
+  }
+
+  /** Number of edits. */
+  public int count() {
+    return count;
+  }
+
+  /**
+   * Adds an edit.
+   *
+   * @param feature from 0
+   * @param x the operand; the lower bound of {@link Op#CLAMP}; not read by {@link Op#ABLATE}
+   * @param y the upper bound of {@link Op#CLAMP}; not read by the others
+   * @throws IllegalArgumentException when the feature has an edit already, or an operand is not
+   *     finite, or the bounds are crossed
+   */
+  public void put(int feature, Op op, float x, float y) {
+    if (feature < 0) {
+      throw new IllegalArgumentException("edit: feature " + feature + " is negative");
+    }
+    if (!Float.isFinite(x) || !Float.isFinite(y)) {
+      throw new IllegalArgumentException(
+          "edit of feature " + feature + ": operands must be finite, not " + x + ", " + y);
+    }
+    if (op == Op.CLAMP && x > y) {
+      throw new IllegalArgumentException(
+          "edit of feature " + feature + ": clamp bounds are crossed, " + x + " > " + y);
+    }
+    int at = Arrays.binarySearch(features, 0, count, feature);
+    if (at >= 0) {
+      throw new IllegalArgumentException("edit: feature " + feature + " has an edit already");
+    }
+    at = -at - 1;
+    if (count == features.length) {
+      int grown = Math.max(4, 2 * count);
+      features = Arrays.copyOf(features, grown);
+      ops = Arrays.copyOf(ops, grown);
+      this.x = Arrays.copyOf(this.x, grown);
+      this.y = Arrays.copyOf(this.y, grown);
+    }
+    System.arraycopy(features, at, features, at + 1, count - at);
+    System.arraycopy(ops, at, ops, at + 1, count - at);
+    System.arraycopy(this.x, at, this.x, at + 1, count - at);
+    System.arraycopy(this.y, at, this.y, at + 1, count - at);
+    features[at] = feature;
+    ops[at] = op;
+    this.x[at] = x;
+    this.y[at] = y;
+    count++;
+  }
+
+  /** The feature of edit {@code i}; ascending in i. */
+  public int feature(int i) {
+    return features[i];
+  }
+
+  /** Edit {@code i} applied to an activation or pre-activation. */
+  public float apply(int i, float a) {
+    return switch (ops[i]) {
+      case ADD -> a + x[i];
+      case SET -> x[i];
+      case SCALE -> a * x[i];
+      case CLAMP -> Math.min(Math.max(a, x[i]), y[i]);
+      case ABLATE -> 0;
+    };
+  }
+}

@@ -1,0 +1,228 @@
+package dev.rhumb.kernels;
+
+/**
+ * Element-wise and row-wise layers, forward and backward. See {@link Kernels} for the rules that
+ * all operations share.
+ */
+public abstract class Layers {
+  Layers() {}
+
+  /**
+   * Layer normalisation of each row: y = (x - mean) / sqrt(variance + eps) gamma + beta, the
+   * variance without Bessel's correction. y may be x.
+   *
+   * @param x (rows, cols)
+   * @param gamma (cols)
+   * @param beta (cols)
+   * @param y (rows, cols)
+   * @param mean (rows), for the backward pass, or null
+   * @param rstd (rows), 1 / sqrt(variance + eps), or null
+   */
+  public final void layerNorm(
+      long rows,
+      long cols,
+      float eps,
+      Buffer x,
+      long xStride,
+      Buffer gamma,
+      Buffer beta,
+      Buffer y,
+      long yStride,
+      Buffer mean,
+      Buffer rstd) {
+    Check.count("layerNorm", "rows", rows, 0);
+    Check.count("layerNorm", "cols", cols, 1);
+    Check.matrix("layerNorm", "x", x, rows, cols, xStride);
+    Check.vector("layerNorm", "gamma", gamma, DType.F32, cols);
+    Check.vector("layerNorm", "beta", beta, DType.F32, cols);
+    Check.matrix("layerNorm", "y", y, rows, cols, yStride);
+    Check.that((mean == null) == (rstd == null), "layerNorm", "mean and rstd go together");
+    if (mean != null) {
+      Check.vector("layerNorm", "mean", mean, DType.F32, rows);
+      Check.vector("layerNorm", "rstd", rstd, DType.F32, rows);
+    }
+    doLayerNorm((int) rows, (int) cols, eps, x, xStride, gamma, beta, y, yStride, mean, rstd);
+  }
+
+  /**
+   * The gradient of {@link #layerNorm}: dx = dxBeta dx + its part, dgamma and dbeta add theirs. dx
+   * may be dy when dxBeta is 0.
+   *
+   * @param dy (rows, cols), contiguous
+   * @param x (rows, cols), contiguous, the input of the forward pass
+   * @param mean (rows), from the forward pass
+   * @param rstd (rows), from the forward pass
+   * @param dxBeta 0 means that dx is not read
+   * @param dx (rows, cols), contiguous
+   * @param dgamma (cols)
+   * @param dbeta (cols)
+   */
+  public final void layerNormBackward(
+      long rows,
+      long cols,
+      Buffer dy,
+      Buffer x,
+      Buffer gamma,
+      Buffer mean,
+      Buffer rstd,
+      float dxBeta,
+      Buffer dx,
+      Buffer dgamma,
+      Buffer dbeta) {
+    Check.count("layerNormBackward", "rows", rows, 0);
+    Check.count("layerNormBackward", "cols", cols, 1);
+    Check.matrix("layerNormBackward", "dy", dy, rows, cols, cols);
+    Check.matrix("layerNormBackward", "x", x, rows, cols, cols);
+    Check.vector("layerNormBackward", "gamma", gamma, DType.F32, cols);
+    Check.vector("layerNormBackward", "mean", mean, DType.F32, rows);
+    Check.vector("layerNormBackward", "rstd", rstd, DType.F32, rows);
+    Check.matrix("layerNormBackward", "dx", dx, rows, cols, cols);
+    Check.vector("layerNormBackward", "dgamma", dgamma, DType.F32, cols);
+    Check.vector("layerNormBackward", "dbeta", dbeta, DType.F32, cols);
+    doLayerNormBackward(
+        (int) rows, (int) cols, dy, x, gamma, mean, rstd, dxBeta, dx, dgamma, dbeta);
+  }
+
+  /**
+   * y = act(x), element by element; y may be x.
+   *
+   * @param x (count)
+   * @param y (count)
+   */
+  public final void activation(Activation activation, long count, Buffer x, Buffer y) {
+    Check.that(count >= 0, "activation", "count = " + count);
+    Check.vector("activation", "x", x, DType.F32, count);
+    Check.vector("activation", "y", y, DType.F32, count);
+    doActivation(activation, count, x, y);
+  }
+
+  /**
+   * dx = dy act'(x), element by element; dx may be dy. The derivative of ReLU at 0 is 0, so that
+   * for ReLU the output may stand in for the input.
+   *
+   * @param x (count), the input of the forward pass
+   * @param dy (count)
+   * @param dx (count)
+   */
+  public final void activationBackward(
+      Activation activation, long count, Buffer x, Buffer dy, Buffer dx) {
+    Check.that(count >= 0, "activationBackward", "count = " + count);
+    Check.vector("activationBackward", "x", x, DType.F32, count);
+    Check.vector("activationBackward", "dy", dy, DType.F32, count);
+    Check.vector("activationBackward", "dx", dx, DType.F32, count);
+    doActivationBackward(activation, count, x, dy, dx);
+  }
+
+  /**
+   * Dropout: y = x / (1 - p) where the bits of {@link Philox} at (row, col) are at least {@link
+   * Philox#keepThreshold}, else 0. The same call on a gradient is its backward pass. y may be x; p
+   * = 0 copies.
+   *
+   * @param p from 0 up to, not including, 1
+   * @param stream which mask: one for each step and place
+   * @param x (rows, cols), contiguous
+   * @param y (rows, cols), contiguous
+   */
+  public final void dropout(
+      long rows, long cols, float p, long key, long stream, Buffer x, Buffer y) {
+    Check.count("dropout", "rows", rows, 0);
+    Check.count("dropout", "cols", cols, 1);
+    Check.that(p >= 0 && p < 1, "dropout", "p = " + p + ", but it must be from 0 to below 1");
+    Check.matrix("dropout", "x", x, rows, cols, cols);
+    Check.matrix("dropout", "y", y, rows, cols, cols);
+    doDropout((int) rows, (int) cols, p, key, stream, x, y);
+  }
+
+  /**
+   * y[r] = beta y[r] + scale table[ids[r]]: an embedding, or a choice of rows.
+   *
+   * @param ids (rows), each from 0 to tableRows - 1
+   * @param table (tableRows, cols), contiguous
+   * @param beta 0 means that y is not read
+   * @param y (rows, cols), contiguous
+   * @throws IllegalArgumentException when an id is out of range: it names the row
+   */
+  public final void gather(
+      long rows,
+      long cols,
+      Buffer ids,
+      long tableRows,
+      Buffer table,
+      float scale,
+      float beta,
+      Buffer y) {
+    Check.count("gather", "rows", rows, 0);
+    Check.count("gather", "cols", cols, 1);
+    Check.count("gather", "tableRows", tableRows, 0);
+    Check.vector("gather", "ids", ids, DType.I32, rows);
+    Check.matrix("gather", "table", table, tableRows, cols, cols);
+    Check.matrix("gather", "y", y, rows, cols, cols);
+    doGather((int) rows, (int) cols, ids, (int) tableRows, table, scale, beta, y);
+  }
+
+  /**
+   * table[ids[r]] += scale x[r], the rows of one id in ascending order: the gradient of {@link
+   * #gather}.
+   *
+   * @param ids (rows), each from 0 to tableRows - 1
+   * @param x (rows, cols), contiguous
+   * @param table (tableRows, cols), contiguous
+   * @throws IllegalArgumentException when an id is out of range: it names the row
+   */
+  public final void scatterAdd(
+      long rows, long cols, Buffer ids, Buffer x, float scale, long tableRows, Buffer table) {
+    Check.count("scatterAdd", "rows", rows, 0);
+    Check.count("scatterAdd", "cols", cols, 1);
+    Check.count("scatterAdd", "tableRows", tableRows, 0);
+    Check.vector("scatterAdd", "ids", ids, DType.I32, rows);
+    Check.matrix("scatterAdd", "x", x, rows, cols, cols);
+    Check.matrix("scatterAdd", "table", table, tableRows, cols, cols);
+    doScatterAdd((int) rows, (int) cols, ids, x, scale, (int) tableRows, table);
+  }
+
+  abstract void doLayerNorm(
+      int rows,
+      int cols,
+      float eps,
+      Buffer x,
+      long xStride,
+      Buffer gamma,
+      Buffer beta,
+      Buffer y,
+      long yStride,
+      Buffer mean,
+      Buffer rstd);
+
+  abstract void doLayerNormBackward(
+      int rows,
+      int cols,
+      Buffer dy,
+      Buffer x,
+      Buffer gamma,
+      Buffer mean,
+      Buffer rstd,
+      float dxBeta,
+      Buffer dx,
+      Buffer dgamma,
+      Buffer dbeta);
+
+  abstract void doActivation(Activation activation, long count, Buffer x, Buffer y);
+
+  abstract void doActivationBackward(
+      Activation activation, long count, Buffer x, Buffer dy, Buffer dx);
+
+  abstract void doDropout(int rows, int cols, float p, long key, long stream, Buffer x, Buffer y);
+
+  abstract void doGather(
+      int rows,
+      int cols,
+      Buffer ids,
+      int tableRows,
+      Buffer table,
+      float scale,
+      float beta,
+      Buffer y);
+
+  abstract void doScatterAdd(
+      int rows, int cols, Buffer ids, Buffer x, float scale, int tableRows, Buffer table);
+}

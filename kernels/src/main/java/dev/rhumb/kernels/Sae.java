@@ -1,0 +1,404 @@
+package dev.rhumb.kernels;
+
+/**
+ * TopK sparse autoencoders: pre = W_enc (x - b_dec) + b_enc; the K largest by (value descending,
+ * index ascending) are kept and rectified; x^ = the sum over kept f of z_f W_dec[f], + b_dec. W_enc
+ * and W_dec are (F, D), one row for each feature. See {@link Kernels} for the rules that all
+ * operations share.
+ *
+ * <p>Contract of the encode, EXACT: the score of (row, f) is one float32 chain on every backend,
+ * acc = b_enc[f]; for d ascending acc = fma(x[d] - b_dec[d], W_enc[f][d], acc); the selection is by
+ * those scores under the total order, in which -0 equals +0. No tensor of rows x features exists.
+ */
+public abstract class Sae {
+  Sae() {}
+
+  /**
+   * Room for an encoder of up to {@code capacity} features, on this backend's device; {@link #pack}
+   * fills it. The caller closes it.
+   */
+  public final PackedEncoder encoder(long capacity, long width) {
+    Check.count("encoder", "capacity", capacity, 1);
+    Check.count("encoder", "width", width, 1);
+    return newEncoder((int) capacity, (int) width);
+  }
+
+  /**
+   * Copies an encoder's weights into a packed one, whole or a subset of its features.
+   *
+   * @param target of the same width, with room for the features
+   * @param features F, rows of wEnc
+   * @param wEnc (F, D), contiguous
+   * @param bEnc (F)
+   * @param bDec (D)
+   * @param subset int32 features to take, strictly ascending, or null for all; encoding then
+   *     reports these numbers
+   * @param subsetCount how many of them
+   * @throws ArithmeticException when a weight taken is not finite: it names the feature
+   */
+  public final void pack(
+      PackedEncoder target,
+      long features,
+      Buffer wEnc,
+      Buffer bEnc,
+      Buffer bDec,
+      Buffer subset,
+      long subsetCount) {
+    String op = "pack";
+    Check.that(target != null, op, "target is missing");
+    target.requireOpen();
+    Check.count(op, "features", features, 1);
+    Check.matrix(op, "wEnc", wEnc, features, target.width(), target.width());
+    Check.vector(op, "bEnc", bEnc, DType.F32, features);
+    Check.vector(op, "bDec", bDec, DType.F32, target.width());
+    long taken = features;
+    if (subset != null) {
+      Check.vector(op, "subset", subset, DType.I32, subsetCount);
+      taken = subsetCount;
+    }
+    Check.count(op, "features taken", taken, 1);
+    Check.that(
+        taken <= target.capacity(),
+        op,
+        taken + " features do not fit the encoder's capacity of " + target.capacity());
+    doPack(target, (int) features, wEnc, bEnc, bDec, subset, (int) taken);
+    target.setFeatures((int) taken);
+  }
+
+  /**
+   * The exact TopK encode, by the contract above.
+   *
+   * @param kept K, from 1 to the encoder's features
+   * @param x (rows, D)
+   * @param indices (rows, K) int32, set: the kept features in the total order of their scores
+   * @param values (rows, K), set: max(score, 0)
+   * @throws ArithmeticException when a score is NaN: it names the row
+   */
+  public final void encodeTopK(
+      PackedEncoder encoder,
+      long rows,
+      long kept,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    String op = "encodeTopK";
+    Check.that(encoder != null, op, "encoder is missing");
+    encoder.requireOpen();
+    Check.count(op, "rows", rows, 0);
+    Check.that(
+        kept >= 1 && kept <= encoder.features(),
+        op,
+        "K = "
+            + kept
+            + ", but it must be from 1 to the "
+            + encoder.features()
+            + " features of the encoder");
+    Check.matrix(op, "x", x, rows, encoder.width(), xStride);
+    Check.vector(op, "indices", indices, DType.I32, rows * kept);
+    Check.vector(op, "values", values, DType.F32, rows * kept);
+    doEncodeTopK(encoder, (int) rows, (int) kept, x, xStride, indices, values);
+  }
+
+  /**
+   * y[r] = the sum over i of values[r][i] W_dec[indices[r][i]], in the order of i, + bDec.
+   *
+   * @param indices (rows, K) int32, each from 0 to features - 1
+   * @param values (rows, K)
+   * @param wDec (F, D), contiguous
+   * @param bDec (D), or null for none
+   * @param y (rows, D)
+   * @throws IllegalArgumentException when an index is out of range: it names the row
+   */
+  public final void decode(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer y,
+      long yStride) {
+    String op = "decode";
+    sparse(op, rows, kept, features, width, indices, values, wDec);
+    if (bDec != null) {
+      Check.vector(op, "bDec", bDec, DType.F32, width);
+    }
+    Check.matrix(op, "y", y, rows, width, yStride);
+    doDecode(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) width,
+        indices,
+        values,
+        wDec,
+        bDec,
+        y,
+        yStride);
+  }
+
+  /**
+   * Gradients of a loss through encode and decode, given its gradient in the reconstruction. For
+   * each fired entry (value > 0) dz = g[r].W_dec[f]. Added to: dWDec[f] += z g[r]; dWEnc[f] += dz
+   * (x[r] - bDec); dBEnc[f] += dz; dBDec += (the sum of g when decoderBias) - the sum of dz
+   * W_enc[f]. For one feature the rows are summed in a fixed order and tree.
+   *
+   * @param x (rows, D)
+   * @param g (rows, D) contiguous: the gradient in the reconstruction
+   * @param indices (rows, K) int32, distinct within a row
+   * @param values (rows, K)
+   * @param wEnc (F, D), contiguous
+   * @param wDec (F, D), contiguous
+   * @param bDec (D)
+   * @param decoderBias whether the reconstruction held bDec
+   * @param dWEnc (F, D), contiguous
+   * @param dWDec (F, D), contiguous
+   * @param dBEnc (F)
+   * @param dBDec (D)
+   */
+  public final void backward(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      Buffer indices,
+      Buffer values,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec) {
+    String op = "saeBackward";
+    sparse(op, rows, kept, features, width, indices, values, wDec);
+    Check.matrix(op, "x", x, rows, width, xStride);
+    Check.matrix(op, "g", g, rows, width, width);
+    Check.matrix(op, "wEnc", wEnc, features, width, width);
+    Check.vector(op, "bDec", bDec, DType.F32, width);
+    Check.matrix(op, "dWEnc", dWEnc, features, width, width);
+    Check.matrix(op, "dWDec", dWDec, features, width, width);
+    Check.vector(op, "dBEnc", dBEnc, DType.F32, features);
+    Check.vector(op, "dBDec", dBDec, DType.F32, width);
+    doBackward(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) width,
+        x,
+        xStride,
+        g,
+        indices,
+        values,
+        wEnc,
+        wDec,
+        bDec,
+        decoderBias,
+        dWEnc,
+        dWDec,
+        dBEnc,
+        dBDec);
+  }
+
+  /**
+   * Takes from each row of dw its part along the same row of w, so that a step keeps the row's norm
+   * to first order: dw -= (dw.w / w.w) w. A row of zeros is left alone.
+   *
+   * @param w (rows, cols), contiguous
+   * @param dw (rows, cols), contiguous
+   */
+  public final void projectRows(long rows, long cols, Buffer w, Buffer dw) {
+    Check.count("projectRows", "rows", rows, 0);
+    Check.count("projectRows", "cols", cols, 1);
+    Check.matrix("projectRows", "w", w, rows, cols, cols);
+    Check.matrix("projectRows", "dw", dw, rows, cols, cols);
+    doProjectRows((int) rows, (int) cols, w, dw);
+  }
+
+  /**
+   * Scales each row of w to unit Euclidean norm; a row of zeros is left alone.
+   *
+   * @param w (rows, cols), contiguous
+   */
+  public final void normaliseRows(long rows, long cols, Buffer w) {
+    Check.count("normaliseRows", "rows", rows, 0);
+    Check.count("normaliseRows", "cols", cols, 1);
+    Check.matrix("normaliseRows", "w", w, rows, cols, cols);
+    doNormaliseRows((int) rows, (int) cols, w);
+  }
+
+  /**
+   * counts[f] += the number of rows in which feature f fired (kept, with a value above 0).
+   *
+   * @param counts (F) int32
+   */
+  public final void countFired(
+      long rows, long kept, long features, Buffer indices, Buffer values, Buffer counts) {
+    String op = "countFired";
+    Check.count(op, "rows", rows, 0);
+    Check.count(op, "K", kept, 1);
+    Check.count(op, "features", features, 1);
+    Check.vector(op, "indices", indices, DType.I32, rows * kept);
+    Check.vector(op, "values", values, DType.F32, rows * kept);
+    Check.vector(op, "counts", counts, DType.I32, features);
+    doCountFired((int) rows, (int) kept, (int) features, indices, values, counts);
+  }
+
+  /**
+   * The steered decode: encodes each row, edits, and writes the change back as the table says. With
+   * {@link EditTable.Write#DELTA}, y = x + the sum, over every feature whose activation the edits
+   * changed (evicted and admitted ones too), of the change times its decoder row, features
+   * ascending; an empty table, or edits that change nothing, give x bit for bit. With {@link
+   * EditTable.Write#REPLACE}, y = the decode of the edited activations, features ascending, + bDec.
+   *
+   * @param encoder the whole dictionary, not a subset
+   * @param wDec (F, D), contiguous
+   * @param bDec (D)
+   * @param kept K
+   * @param x (rows, D)
+   * @param edits features from 0 to F - 1
+   * @param y (rows, D); may be x
+   * @param indices (rows, K) int32, set: the encode of x before any edit
+   * @param values (rows, K), set: likewise
+   * @throws ArithmeticException when a score is NaN: it names the row
+   */
+  public final void steer(
+      PackedEncoder encoder,
+      Buffer wDec,
+      Buffer bDec,
+      long rows,
+      long kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    String op = "steer";
+    Check.that(encoder != null, op, "encoder is missing");
+    encoder.requireOpen();
+    long features = encoder.features();
+    Check.that(features == encoder.capacity(), op, "the encoder holds a subset of the features");
+    sparse(op, rows, kept, features, encoder.width(), indices, values, wDec);
+    Check.that(kept <= features, op, "K = " + kept + " is above the " + features + " features");
+    Check.vector(op, "bDec", bDec, DType.F32, encoder.width());
+    Check.matrix(op, "x", x, rows, encoder.width(), xStride);
+    Check.matrix(op, "y", y, rows, encoder.width(), yStride);
+    Check.that(edits != null, op, "edits are missing; an empty table edits nothing");
+    if (edits.count() > 0) {
+      int last = edits.feature(edits.count() - 1);
+      Check.that(last < features, op, "an edit names feature " + last + " of " + features);
+    }
+    doSteer(
+        encoder,
+        wDec,
+        bDec,
+        (int) rows,
+        (int) kept,
+        x,
+        xStride,
+        edits,
+        y,
+        yStride,
+        indices,
+        values);
+  }
+
+  private static void sparse(
+      String op,
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec) {
+    Check.count(op, "rows", rows, 0);
+    Check.count(op, "K", kept, 1);
+    Check.count(op, "features", features, 1);
+    Check.count(op, "width", width, 1);
+    Check.vector(op, "indices", indices, DType.I32, rows * kept);
+    Check.vector(op, "values", values, DType.F32, rows * kept);
+    Check.matrix(op, "wDec", wDec, features, width, width);
+  }
+
+  abstract PackedEncoder newEncoder(int capacity, int width);
+
+  abstract void doPack(
+      PackedEncoder target,
+      int features,
+      Buffer wEnc,
+      Buffer bEnc,
+      Buffer bDec,
+      Buffer subset,
+      int taken);
+
+  abstract void doEncodeTopK(
+      PackedEncoder encoder,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values);
+
+  abstract void doDecode(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer y,
+      long yStride);
+
+  abstract void doBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      Buffer indices,
+      Buffer values,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec);
+
+  abstract void doProjectRows(int rows, int cols, Buffer w, Buffer dw);
+
+  abstract void doNormaliseRows(int rows, int cols, Buffer w);
+
+  abstract void doCountFired(
+      int rows, int kept, int features, Buffer indices, Buffer values, Buffer counts);
+
+  abstract void doSteer(
+      PackedEncoder encoder,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values);
+}

@@ -1,0 +1,10 @@
+/**
+ * Operations on buffers: dense algebra, transformer layers, sparse autoencoders, ranking. No
+ * models.
+ */
+module dev.rhumb.kernels {
+  requires dev.rhumb.bindings;
+  requires static jdk.incubator.vector;
+
+  exports dev.rhumb.kernels;
+}
