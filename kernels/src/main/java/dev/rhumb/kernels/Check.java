@@ -1,5 +1,7 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.ValueLayout;
+
 /**
  * Argument checks shared by the operation families. Each names the operation, the argument, and
  * what was needed.
@@ -72,5 +74,29 @@ final class Check {
         buffer,
         DType.F32,
         rows == 0 || cols == 0 ? 0 : (rows - 1) * stride + cols);
+  }
+
+  /**
+   * Refuses an int32 index outside 0 to {@code bound - 1} among {@code rows} x {@code perRow}.
+   * Backends on the host call it before they touch memory through one.
+   */
+  static void indices(
+      String operation, String name, Buffer buffer, long rows, long perRow, int bound) {
+    var segment = buffer.segment();
+    for (long i = 0; i < rows * perRow; i++) {
+      int index = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, i);
+      if (index < 0 || index >= bound) {
+        throw new IllegalArgumentException(
+            operation
+                + ": "
+                + name
+                + " of row "
+                + i / perRow
+                + " holds "
+                + index
+                + ", but it must be from 0 to "
+                + (bound - 1));
+      }
+    }
   }
 }

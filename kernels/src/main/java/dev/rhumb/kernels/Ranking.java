@@ -1,5 +1,7 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.ValueLayout;
+
 /**
  * Scores over a catalogue and exact top-k. See {@link Kernels} for the rules that all operations
  * share.
@@ -64,6 +66,26 @@ public abstract class Ranking {
         excluded,
         items,
         scores);
+  }
+
+  /** Refuses offsets that do not ascend from 0 within excluded. Backends on the host call it. */
+  static void checkExcluded(int rows, Buffer excludedOffsets, Buffer excluded) {
+    var segment = excludedOffsets.segment();
+    int before = 0;
+    for (int r = 0; r <= rows; r++) {
+      int at = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, r);
+      if (at < before || at > excluded.count() || (r == 0 && at != 0)) {
+        throw new IllegalArgumentException(
+            "topItems: excludedOffsets["
+                + r
+                + "] = "
+                + at
+                + ", but they must ascend from 0 to at most the "
+                + excluded.count()
+                + " elements of excluded");
+      }
+      before = at;
+    }
   }
 
   abstract void doTopItems(

@@ -1,5 +1,7 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.ValueLayout;
+
 /**
  * TopK sparse autoencoders: pre = W_enc (x - b_dec) + b_enc; the K largest by (value descending,
  * index ascending) are kept and rectified; x^ = the sum over kept f of z_f W_dec[f], + b_dec. W_enc
@@ -328,6 +330,28 @@ public abstract class Sae {
     Check.vector(op, "indices", indices, DType.I32, rows * kept);
     Check.vector(op, "values", values, DType.F32, rows * kept);
     Check.matrix(op, "wDec", wDec, features, width, width);
+  }
+
+  /** Refuses a subset that does not ascend within the features. Backends on the host call it. */
+  static void checkSubset(Buffer subset, int taken, int features) {
+    if (subset == null) {
+      return;
+    }
+    var segment = subset.segment();
+    int before = -1;
+    for (int i = 0; i < taken; i++) {
+      int feature = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, i);
+      if (feature <= before || feature >= features) {
+        throw new IllegalArgumentException(
+            "pack: subset["
+                + i
+                + "] = "
+                + feature
+                + ", but it must ascend strictly from 0 to "
+                + (features - 1));
+      }
+      before = feature;
+    }
   }
 
   abstract PackedEncoder newEncoder(int capacity, int width);

@@ -1,0 +1,392 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.ScalarMemory.dot;
+import static dev.rhumb.kernels.ScalarMemory.get;
+import static dev.rhumb.kernels.ScalarMemory.getInt;
+import static dev.rhumb.kernels.ScalarMemory.set;
+import static dev.rhumb.kernels.ScalarMemory.setInt;
+
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+
+/** {@link Sae} in plain loops. */
+final class ScalarSae extends Sae {
+  private final ScalarTopK best = new ScalarTopK();
+  private final ScalarTopK edited = new ScalarTopK();
+  private float[] centred = new float[0];
+  private float[] scores = new float[0];
+  private float[] before = new float[0];
+  private float[] after = new float[0];
+  private double[] sum = new double[0];
+  private double[] encoderSum = new double[0];
+  private double[] decoderSum = new double[0];
+  private double[] biasSum = new double[0];
+  private double[] slopes = new double[0];
+  private int[] first = new int[0];
+  private int[] order = new int[0];
+
+  @Override
+  PackedEncoder newEncoder(int capacity, int width) {
+    return new ScalarPackedEncoder(capacity, width);
+  }
+
+  @Override
+  void doPack(
+      PackedEncoder target,
+      int features,
+      Buffer wEnc,
+      Buffer bEnc,
+      Buffer bDec,
+      Buffer subset,
+      int taken) {
+    var packed = (ScalarPackedEncoder) target;
+    int width = packed.width();
+    checkSubset(subset, taken, features);
+    for (int i = 0; i < taken; i++) {
+      int feature = subset == null ? i : getInt(subset.segment(), i);
+      requireFinite(get(bEnc.segment(), feature), feature);
+      for (int d = 0; d < width; d++) {
+        requireFinite(get(wEnc.segment(), (long) feature * width + d), feature);
+      }
+    }
+    for (int i = 0; i < taken; i++) {
+      int feature = subset == null ? i : getInt(subset.segment(), i);
+      setInt(packed.names.segment(), i, feature);
+      set(packed.bias.segment(), i, get(bEnc.segment(), feature));
+      for (int d = 0; d < width; d++) {
+        set(
+            packed.weights.segment(),
+            (long) i * width + d,
+            get(wEnc.segment(), (long) feature * width + d));
+      }
+    }
+    for (int d = 0; d < width; d++) {
+      set(packed.inputBias.segment(), d, get(bDec.segment(), d));
+    }
+  }
+
+  private static void requireFinite(float weight, int feature) {
+    if (!Float.isFinite(weight)) {
+      throw new ArithmeticException("pack: feature " + feature + " has the weight " + weight);
+    }
+  }
+
+  @Override
+  void doEncodeTopK(
+      PackedEncoder encoder,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    var packed = (ScalarPackedEncoder) encoder;
+    for (int r = 0; r < rows; r++) {
+      score("encodeTopK", packed, x.segment(), r, xStride);
+      select(best, kept, packed.features());
+      write(packed, r, kept, indices, values);
+    }
+  }
+
+  /** Sets scores to those of one row, by the float32 chain of the contract. */
+  private void score(
+      String op, ScalarPackedEncoder packed, MemorySegment x, int row, long xStride) {
+    int width = packed.width();
+    int features = packed.features();
+    if (centred.length < width) {
+      centred = new float[width];
+    }
+    if (scores.length < features) {
+      scores = new float[features];
+    }
+    for (int d = 0; d < width; d++) {
+      centred[d] = get(x, row * xStride + d) - get(packed.inputBias.segment(), d);
+    }
+    MemorySegment weights = packed.weights.segment();
+    for (int f = 0; f < features; f++) {
+      float chain = get(packed.bias.segment(), f);
+      for (int d = 0; d < width; d++) {
+        chain = Math.fma(centred[d], get(weights, (long) f * width + d), chain);
+      }
+      requireNumber(op, row, getInt(packed.names.segment(), f), chain);
+      scores[f] = chain;
+    }
+  }
+
+  private static void requireNumber(String op, int row, int feature, float score) {
+    if (Float.isNaN(score)) {
+      throw new ArithmeticException(
+          op + ": row " + row + ": the score of feature " + feature + " is NaN");
+    }
+  }
+
+  private void select(ScalarTopK top, int kept, int features) {
+    top.start(kept);
+    for (int f = 0; f < features; f++) {
+      top.offer(f, scores[f]);
+    }
+  }
+
+  private void write(ScalarPackedEncoder packed, int row, int kept, Buffer indices, Buffer values) {
+    for (int i = 0; i < kept; i++) {
+      long at = (long) row * kept + i;
+      setInt(indices.segment(), at, getInt(packed.names.segment(), best.index(i)));
+      set(values.segment(), at, Math.max(best.value(i), 0));
+    }
+  }
+
+  @Override
+  void doDecode(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer y,
+      long yStride) {
+    Check.indices("decode", "indices", indices, rows, kept, features);
+    for (int r = 0; r < rows; r++) {
+      sum = ScalarMemory.zeros(sum, width);
+      for (int i = 0; i < kept; i++) {
+        long at = (long) r * kept + i;
+        double z = get(values.segment(), at);
+        addScaled(z, wDec.segment(), (long) getInt(indices.segment(), at) * width, width);
+      }
+      for (int d = 0; d < width; d++) {
+        double bias = bDec == null ? 0 : get(bDec.segment(), d);
+        set(y.segment(), r * yStride + d, sum[d] + bias);
+      }
+    }
+  }
+
+  private void addScaled(double factor, MemorySegment rows, long from, int width) {
+    for (int d = 0; d < width; d++) {
+      sum[d] += factor * get(rows, from + d);
+    }
+  }
+
+  @Override
+  void doBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      Buffer indices,
+      Buffer values,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec) {
+    Check.indices("saeBackward", "indices", indices, rows, kept, features);
+    MemorySegment gs = g.segment();
+    MemorySegment zs = values.segment();
+    int entries = Math.toIntExact((long) rows * kept);
+    sortFired(indices, values, entries, features);
+    slopes = ScalarMemory.atLeast(slopes, entries);
+    biasSum = ScalarMemory.zeros(biasSum, width);
+    for (int f = 0; f < features; f++) {
+      if (first[f] == first[f + 1]) {
+        continue;
+      }
+      encoderSum = ScalarMemory.zeros(encoderSum, width);
+      decoderSum = ScalarMemory.zeros(decoderSum, width);
+      double slopeSum = 0;
+      for (int i = first[f]; i < first[f + 1]; i++) {
+        int entry = order[i];
+        int row = entry / kept;
+        double z = get(zs, entry);
+        double dz = dot(gs, (long) row * width, wDec.segment(), (long) f * width, width);
+        slopeSum += dz;
+        for (int d = 0; d < width; d++) {
+          decoderSum[d] += z * get(gs, (long) row * width + d);
+          encoderSum[d] +=
+              dz * ((double) get(x.segment(), row * xStride + d) - get(bDec.segment(), d));
+        }
+      }
+      add(dBEnc, f, slopeSum);
+      for (int d = 0; d < width; d++) {
+        long at = (long) f * width + d;
+        add(dWDec, at, decoderSum[d]);
+        add(dWEnc, at, encoderSum[d]);
+        biasSum[d] -= slopeSum * get(wEnc.segment(), at);
+      }
+    }
+    if (decoderBias) {
+      for (int r = 0; r < rows; r++) {
+        for (int d = 0; d < width; d++) {
+          biasSum[d] += get(gs, (long) r * width + d);
+        }
+      }
+    }
+    for (int d = 0; d < width; d++) {
+      add(dBDec, d, biasSum[d]);
+    }
+  }
+
+  private static void add(Buffer target, long at, double value) {
+    set(target.segment(), at, get(target.segment(), at) + value);
+  }
+
+  /** Sets order[first[f] .. first[f + 1]] to the entries in which f fired, ascending. */
+  private void sortFired(Buffer indices, Buffer values, int entries, int features) {
+    MemorySegment at = indices.segment();
+    MemorySegment zs = values.segment();
+    first = ScalarMemory.atLeast(first, features + 1);
+    order = ScalarMemory.atLeast(order, entries);
+    Arrays.fill(first, 0, features + 1, 0);
+    for (int i = 0; i < entries; i++) {
+      if (get(zs, i) > 0) {
+        first[getInt(at, i)]++;
+      }
+    }
+    int total = 0;
+    for (int f = 0; f <= features; f++) {
+      total += first[f];
+      first[f] = total;
+    }
+    for (int i = entries - 1; i >= 0; i--) {
+      if (get(zs, i) > 0) {
+        order[--first[getInt(at, i)]] = i;
+      }
+    }
+  }
+
+  @Override
+  void doProjectRows(int rows, int cols, Buffer w, Buffer dw) {
+    MemorySegment ws = w.segment();
+    MemorySegment dws = dw.segment();
+    for (int r = 0; r < rows; r++) {
+      long row = (long) r * cols;
+      double squares = dot(ws, row, ws, row, cols);
+      if (squares == 0) {
+        continue;
+      }
+      double along = dot(dws, row, ws, row, cols) / squares;
+      for (int c = 0; c < cols; c++) {
+        set(dws, row + c, get(dws, row + c) - along * get(ws, row + c));
+      }
+    }
+  }
+
+  @Override
+  void doNormaliseRows(int rows, int cols, Buffer w) {
+    MemorySegment ws = w.segment();
+    for (int r = 0; r < rows; r++) {
+      long row = (long) r * cols;
+      double norm = Math.sqrt(dot(ws, row, ws, row, cols));
+      if (norm == 0) {
+        continue;
+      }
+      for (int c = 0; c < cols; c++) {
+        set(ws, row + c, get(ws, row + c) / norm);
+      }
+    }
+  }
+
+  @Override
+  void doCountFired(
+      int rows, int kept, int features, Buffer indices, Buffer values, Buffer counts) {
+    Check.indices("countFired", "indices", indices, rows, kept, features);
+    for (long i = 0; i < (long) rows * kept; i++) {
+      if (get(values.segment(), i) > 0) {
+        int feature = getInt(indices.segment(), i);
+        setInt(counts.segment(), feature, getInt(counts.segment(), feature) + 1);
+      }
+    }
+  }
+
+  @Override
+  void doSteer(
+      PackedEncoder encoder,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    var packed = (ScalarPackedEncoder) encoder;
+    int features = packed.features();
+    if (before.length < features) {
+      before = new float[features];
+      after = new float[features];
+    }
+    for (int r = 0; r < rows; r++) {
+      score("steer", packed, x.segment(), r, xStride);
+      select(best, kept, features);
+      write(packed, r, kept, indices, values);
+      activations(best, before, features);
+      edit(r, kept, features, edits);
+      writeBack(r, packed.width(), features, wDec, bDec, x, xStride, edits, y, yStride);
+    }
+  }
+
+  /** Sets after to the activations that the edits leave. */
+  private void edit(int row, int kept, int features, EditTable edits) {
+    if (edits.stage() == EditTable.Stage.PRE_SELECT) {
+      for (int e = 0; e < edits.count(); e++) {
+        int f = edits.feature(e);
+        scores[f] = edits.apply(e, scores[f]);
+        requireNumber("steer", row, f, scores[f]);
+      }
+      select(edited, kept, features);
+      activations(edited, after, features);
+    } else {
+      System.arraycopy(before, 0, after, 0, features);
+      for (int e = 0; e < edits.count(); e++) {
+        int f = edits.feature(e);
+        after[f] = edits.apply(e, before[f]);
+        requireNumber("steer", row, f, after[f]);
+      }
+    }
+  }
+
+  private static void activations(ScalarTopK top, float[] target, int features) {
+    Arrays.fill(target, 0, features, 0);
+    for (int i = 0; i < top.count(); i++) {
+      target[top.index(i)] = Math.max(top.value(i), 0);
+    }
+  }
+
+  private void writeBack(
+      int row,
+      int width,
+      int features,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride) {
+    boolean delta = edits.write() == EditTable.Write.DELTA;
+    boolean changed = false;
+    sum = ScalarMemory.zeros(sum, width);
+    for (int f = 0; f < features; f++) {
+      double factor = delta ? (double) after[f] - before[f] : after[f];
+      if (factor != 0) {
+        changed = true;
+        addScaled(factor, wDec.segment(), (long) f * width, width);
+      }
+    }
+    for (int d = 0; d < width; d++) {
+      float origin = get(delta ? x.segment() : bDec.segment(), delta ? row * xStride + d : d);
+      // Not origin + 0 where nothing changed: that would turn -0 into +0.
+      set(y.segment(), row * yStride + d, changed ? origin + sum[d] : origin);
+    }
+  }
+}
