@@ -3,4 +3,6 @@
  */
 module dev.rhumb.engine {
   requires transitive dev.rhumb.kernels;
+
+  exports dev.rhumb.model;
 }
