@@ -94,16 +94,15 @@ final class Backends {
           + " is not in the boot layer; start java with --add-modules "
           + VECTOR_MODULE;
     }
-    // SIMD-WIRING: return null here once SimdKernels is there.
-    return "this version has no Vector API kernels; use scalar";
+    return SimdKernels.refusal();
   }
 
   private static Kernels make(Backend backend, int threads) {
     return switch (backend) {
       case SCALAR -> new ScalarKernels();
-      // SIMD-WIRING: return Simd.open(threads) here, by a nested class Simd, so that nothing of
-      // SimdKernels loads before simdRefusal() has passed.
-      case SIMD, CUDA -> throw new IllegalStateException(backend + " with " + threads + " threads");
+      // By a static method of type Kernels, so that nothing of it loads before it is called.
+      case SIMD -> SimdKernels.open(threads);
+      case CUDA -> throw new IllegalStateException(backend + " with " + threads + " threads");
     };
   }
 }

@@ -5,7 +5,7 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * The threads that share the work of one call: the caller, which is worker 0, and {@code threads -
- * 1} daemons that sleep between calls. A call allocates nothing.
+ * 1} daemons that sleep between calls; and their scratch memory. A call allocates nothing.
  *
  * <p>Task t of a call runs on worker {@code t % threads}, in ascending order there. Which worker
  * runs a task must not show in a result: it only chooses the scratch memory.
@@ -23,6 +23,8 @@ final class Workers implements AutoCloseable {
   /** How often a thread looks again before it sleeps: some tens of microseconds. */
   private static final int SPINS = 1 << 10;
 
+  private final Scratch shared = new Scratch();
+  private final Scratch[] own;
   private final Helper[] helpers;
   private final AtomicInteger running = new AtomicInteger();
   private volatile boolean callerSleeps;
@@ -39,6 +41,10 @@ final class Workers implements AutoCloseable {
     if (threads < 1) {
       throw new IllegalArgumentException("threads = " + threads + ", but at least 1 is needed");
     }
+    own = new Scratch[threads];
+    for (int i = 0; i < threads; i++) {
+      own[i] = new Scratch();
+    }
     helpers = new Helper[threads - 1];
     for (int i = 0; i < helpers.length; i++) {
       helpers[i] = new Helper(i + 1);
@@ -48,6 +54,16 @@ final class Workers implements AutoCloseable {
 
   int threads() {
     return helpers.length + 1;
+  }
+
+  /** Scratch memory of a whole call, for the caller to reserve before it runs tasks. */
+  Scratch shared() {
+    return shared;
+  }
+
+  /** Scratch memory of one worker, for its tasks to reserve. */
+  Scratch own(int worker) {
+    return own[worker];
   }
 
   /**
@@ -121,10 +137,14 @@ final class Workers implements AutoCloseable {
     }
   }
 
-  /** Ends the threads. Closing twice is harmless. */
+  /** Ends the threads and frees the scratch memory. Closing twice is harmless. */
   @Override
   public void close() {
     closed = true;
+    shared.close();
+    for (Scratch scratch : own) {
+      scratch.close();
+    }
     for (Helper helper : helpers) {
       LockSupport.unpark(helper);
     }

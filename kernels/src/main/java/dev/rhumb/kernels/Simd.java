@@ -1,0 +1,161 @@
+package dev.rhumb.kernels;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.LongVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * The vector width of this process, chosen once, and what all SIMD kernels share.
+ *
+ * <p>Kernels read and write by absolute address through {@link #MEMORY}: the public entry points
+ * have checked every range and that every buffer is open, and one segment without end leaves no
+ * bounds check that could fail in an inner loop. Sums over the lanes of a vector are spelt out as
+ * {@link #sum}: the order of {@code reduceLanes(ADD)} is undefined for floats and differs between
+ * interpreted and compiled code, which would make results depend on when a method was compiled.
+ */
+final class Simd {
+  /** All memory, by address. */
+  static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
+  static final ByteOrder ORDER = ByteOrder.nativeOrder();
+  static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ORDER);
+  static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ORDER);
+  static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ORDER);
+
+  /** Why {@code rhumb.simd.bits} was refused, or null. */
+  static final String REFUSAL;
+
+  static final VectorSpecies<Float> F;
+
+  static {
+    String refusal = null;
+    VectorSpecies<Float> species = FloatVector.SPECIES_PREFERRED;
+    // Wider vectors than 512 bits have no tile shapes here.
+    int most = Math.min(512, species.vectorBitSize());
+    int bits = most;
+    try {
+      bits = Settings.integer("rhumb.simd.bits", most, 128, most);
+      if (Integer.bitCount(bits) != 1) {
+        refusal = "rhumb.simd.bits=" + bits + ": 128, 256 or 512 is needed";
+        bits = most;
+      }
+    } catch (IllegalArgumentException e) {
+      refusal = e.getMessage() + ", as this machine prefers " + most + "; it may only lower";
+    }
+    F = VectorSpecies.of(float.class, VectorShape.forBitSize(bits));
+    REFUSAL = refusal;
+  }
+
+  static final VectorShape SHAPE = F.vectorShape();
+  static final VectorSpecies<Integer> I = IntVector.SPECIES_PREFERRED.withShape(SHAPE);
+  static final VectorSpecies<Long> L = LongVector.SPECIES_PREFERRED.withShape(SHAPE);
+  static final VectorSpecies<Double> D = DoubleVector.SPECIES_PREFERRED.withShape(SHAPE);
+
+  /** Floats in a vector. */
+  static final int LANES = F.length();
+
+  /** Bytes in a vector. */
+  static final int BYTES = LANES * 4;
+
+  private static final float LOG2_E = 1.44269504f;
+  private static final float LN2_HIGH = 0.693359375f;
+  private static final float LN2_LOW = -2.12194440e-4f;
+  private static final float ROUND = 0x1.8p23f;
+
+  /** Below this {@link #exp} is 0: the result would be subnormal. */
+  static final float EXP_LEAST = -87.33654f;
+
+  /** Above this {@link #exp} is infinite. */
+  static final float EXP_MOST = 88.37626f;
+
+  private Simd() {}
+
+  static FloatVector load(long address) {
+    return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER);
+  }
+
+  static float get(long address) {
+    return MEMORY.get(FLOAT, address);
+  }
+
+  static void set(long address, float value) {
+    MEMORY.set(FLOAT, address, value);
+  }
+
+  static int getInt(long address) {
+    return MEMORY.get(INT, address);
+  }
+
+  static void setInt(long address, int value) {
+    MEMORY.set(INT, address, value);
+  }
+
+  static double getDouble(long address) {
+    return MEMORY.get(DOUBLE, address);
+  }
+
+  static void setDouble(long address, double value) {
+    MEMORY.set(DOUBLE, address, value);
+  }
+
+  /** {@code count} rounded up to a multiple of {@code unit}. */
+  static int roundUp(int count, int unit) {
+    return (count + unit - 1) / unit * unit;
+  }
+
+  static int ceilDiv(int count, int unit) {
+    return (count + unit - 1) / unit;
+  }
+
+  /**
+   * e^x to 2 ulp, by x = n ln 2 + r and a polynomial on r; 0 where the result would be subnormal,
+   * NaN for NaN.
+   */
+  static FloatVector exp(FloatVector x) {
+    FloatVector shifted = x.fma(FloatVector.broadcast(F, LOG2_E), FloatVector.broadcast(F, ROUND));
+    FloatVector n = shifted.sub(ROUND);
+    FloatVector r = n.fma(FloatVector.broadcast(F, -LN2_HIGH), x);
+    r = n.fma(FloatVector.broadcast(F, -LN2_LOW), r);
+    FloatVector y = FloatVector.broadcast(F, 1.9875691500e-4f);
+    y = y.fma(r, FloatVector.broadcast(F, 1.3981999507e-3f));
+    y = y.fma(r, FloatVector.broadcast(F, 8.3334519073e-3f));
+    y = y.fma(r, FloatVector.broadcast(F, 4.1665795894e-2f));
+    y = y.fma(r, FloatVector.broadcast(F, 1.6666665459e-1f));
+    y = y.fma(r, FloatVector.broadcast(F, 5.0000001201e-1f));
+    y = y.fma(r.mul(r), r).add(1f);
+    // The low bits of the shifted value are n, so this is 2^n.
+    IntVector exponent = shifted.reinterpretAsInts().add(127).lanewise(VectorOperators.LSHL, 23);
+    y = y.mul(exponent.reinterpretAsFloats());
+    y = y.blend(0f, x.compare(VectorOperators.LT, EXP_LEAST));
+    return y.blend(Float.POSITIVE_INFINITY, x.compare(VectorOperators.GT, EXP_MOST));
+  }
+
+  /**
+   * The sum of the {@code LANES} floats at an address, by halves: lane i with lane i + LANES / 2.
+   */
+  static float sum(long at) {
+    if (LANES == 16) {
+      return sum8(at, 32) + sum8(at + 16, 32);
+    }
+    if (LANES == 8) {
+      return sum8(at, 16);
+    }
+    return (get(at) + get(at + 8)) + (get(at + 4) + get(at + 12));
+  }
+
+  /** Of the lanes i, i + 1, i + 2, i + 3 at an address and those {@code apart} bytes on. */
+  private static float sum8(long at, long apart) {
+    float a = get(at) + get(at + apart);
+    float b = get(at + 4) + get(at + apart + 4);
+    float c = get(at + 8) + get(at + apart + 8);
+    float d = get(at + 12) + get(at + apart + 12);
+    return (a + c) + (b + d);
+  }
+}
