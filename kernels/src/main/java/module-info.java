@@ -4,7 +4,7 @@
  */
 module dev.rhumb.kernels {
   requires dev.rhumb.bindings;
-  requires static jdk.incubator.vector;
+  requires jdk.incubator.vector;
 
   exports dev.rhumb.kernels;
 }
