@@ -5,4 +5,5 @@ module dev.rhumb.engine {
   requires transitive dev.rhumb.kernels;
 
   exports dev.rhumb.model;
+  exports dev.rhumb.checkpoint;
 }
