@@ -4,6 +4,7 @@
 module dev.rhumb.engine {
   requires transitive dev.rhumb.kernels;
 
-  exports dev.rhumb.model;
   exports dev.rhumb.checkpoint;
+  exports dev.rhumb.data;
+  exports dev.rhumb.model;
 }
