@@ -1,0 +1,279 @@
+package dev.rhumb.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+
+import org.junit.jupiter.api.Test;
+
+class AttentionConformanceTest extends Conformance {
+  private static final long KEY = 99;
+  private static final long STREAM = 5L << 40;
+
+  AttentionConformanceTest(Backend backend) {
+    super(backend);
+  }
+
+  private static double[][] doubles(Matrix matrix) {
+    double[][] all = new double[matrix.rows][matrix.cols];
+    for (int r = 0; r < matrix.rows; r++) {
+      for (int c = 0; c < matrix.cols; c++) {
+        all[r][c] = matrix.was(r, c);
+      }
+    }
+    return all;
+  }
+
+  private static int[] offsets(int... lengths) {
+    int[] offsets = new int[lengths.length + 1];
+    for (int b = 0; b < lengths.length; b++) {
+      offsets[b + 1] = offsets[b] + lengths[b];
+    }
+    return offsets;
+  }
+
+  private void attention(
+      int heads, int headWidth, float p, int salt, double spread, int... lengths) {
+    int[] ends = offsets(lengths);
+    int rows = ends[lengths.length];
+    int cols = heads * headWidth;
+    int longest = java.util.Arrays.stream(lengths).max().orElse(0);
+    each(
+        (kernels, memory) -> {
+          Ints offsets = memory.ints(ends);
+          Matrix q =
+              memory.matrix(rows, cols, stride(cols, salt), (r, c) -> spread * memory.uniform());
+          Matrix k = memory.matrix(rows, cols, stride(cols, salt + 1));
+          Matrix v = memory.matrix(rows, cols, stride(cols, salt + 2));
+          Matrix dOut = memory.matrix(rows, cols, stride(cols, salt + 3));
+          Matrix out = memory.matrix(rows, cols, stride(cols, salt + 1));
+          Matrix logSumExp = memory.matrix(rows, heads, heads);
+          Matrix dq = memory.matrix(rows, cols, stride(cols, salt + 2));
+          Matrix dk = memory.matrix(rows, cols, stride(cols, salt));
+          Matrix dv = memory.matrix(rows, cols, stride(cols, salt + 3));
+          ReferenceAttention reference =
+              new ReferenceAttention(
+                  ends,
+                  heads,
+                  headWidth,
+                  doubles(q),
+                  doubles(k),
+                  doubles(v),
+                  new ReferenceAttention.Dropout(p, KEY, STREAM),
+                  doubles(dOut));
+          Attention attention = kernels.attention();
+          attention.forward(
+              lengths.length,
+              offsets.buffer,
+              rows,
+              heads,
+              headWidth,
+              q.buffer,
+              q.stride,
+              k.buffer,
+              k.stride,
+              v.buffer,
+              v.stride,
+              p,
+              KEY,
+              STREAM,
+              out.buffer,
+              out.stride,
+              logSumExp.buffer);
+          // A score's rounding error is a relative error of its weight.
+          double magnitude = 1 + spread;
+          out.check("attention", longest + headWidth, magnitude, (r, c) -> reference.out[r][c]);
+          logSumExp.check(
+              "attention's logSumExp",
+              longest + headWidth,
+              magnitude,
+              (r, h) -> reference.logSumExp[r][h]);
+          attention.backward(
+              lengths.length,
+              offsets.buffer,
+              rows,
+              heads,
+              headWidth,
+              q.buffer,
+              q.stride,
+              k.buffer,
+              k.stride,
+              v.buffer,
+              v.stride,
+              p,
+              KEY,
+              STREAM,
+              out.buffer,
+              out.stride,
+              logSumExp.buffer,
+              dOut.buffer,
+              dOut.stride,
+              dq.buffer,
+              dq.stride,
+              dk.buffer,
+              dk.stride,
+              dv.buffer,
+              dv.stride);
+          double terms = longest + headWidth;
+          double steep = magnitude * magnitude / (1 - p);
+          dq.check("attentionBackward's dq", terms, steep, (r, c) -> reference.dq[r][c]);
+          dk.check("attentionBackward's dk", terms, steep, (r, c) -> reference.dk[r][c]);
+          dv.check("attentionBackward's dv", terms, steep, (r, c) -> reference.dv[r][c]);
+        });
+  }
+
+  @Test
+  void everyLengthAndWidth() {
+    int salt = 0;
+    for (int size : SIZES) {
+      attention(2, 5, salt % 2 == 0 ? 0 : 0.3f, salt++, 1, 3, size, 1);
+    }
+    for (int size : POSITIVE) {
+      attention(1 + size % 3, size, salt % 2 == 0 ? 0 : 0.2f, salt++, 1, 4, 0, 9);
+    }
+  }
+
+  @Test
+  void oddBatches() {
+    attention(1, 4, 0, 0, 1);
+    attention(1, 4, 0, 1, 1, 0, 0, 0);
+    attention(3, 1, 0, 2, 1, 1, 1, 1, 1);
+    attention(1, 50, 0.5f, 3, 1, 200, 2, 131);
+    attention(4, 16, 0.1f, 3, 1, 11, 30, 1, 0, 22, 50, 8, 8, 3, 64);
+  }
+
+  @Test
+  void scoresFarApartDoNotOverflow() {
+    attention(2, 16, 0, 0, 100, 40, 7);
+  }
+
+  @Test
+  void equalKeysShareTheWeight() {
+    each(
+        (kernels, memory) -> {
+          int rows = 33;
+          Ints offsets = memory.ints(0, rows);
+          Matrix q = memory.matrix(rows, 8, 8, (r, c) -> 1e15);
+          Matrix k = memory.matrix(rows, 8, 8, (r, c) -> -1e15);
+          Matrix v = memory.matrix(rows, 8, 8);
+          Matrix out = memory.matrix(rows, 8, 8);
+          kernels
+              .attention()
+              .forward(
+                  1,
+                  offsets.buffer,
+                  rows,
+                  2,
+                  4,
+                  q.buffer,
+                  8,
+                  k.buffer,
+                  8,
+                  v.buffer,
+                  8,
+                  0,
+                  KEY,
+                  STREAM,
+                  out.buffer,
+                  8,
+                  null);
+          out.check(
+              "attention over equal keys",
+              rows,
+              (r, c) -> {
+                double sum = 0;
+                for (int j = 0; j <= r; j++) {
+                  sum += v.was(j, c);
+                }
+                return sum / (r + 1);
+              });
+        });
+  }
+
+  @Test
+  void queriesKeysAndValuesMayLieSideBySide() {
+    int rows = 19;
+    int width = 12;
+    Kernels kernels = kernels(2);
+    try (Memory memory = new Memory(kernels, Memory.Placement.OWNED)) {
+      Ints offsets = memory.ints(0, 8, rows);
+      Matrix q = memory.matrix(rows, width, width);
+      Matrix k = memory.matrix(rows, width, width);
+      Matrix v = memory.matrix(rows, width, width);
+      Matrix fused =
+          memory.matrix(
+              rows,
+              3 * width,
+              3 * width,
+              (r, c) -> (c < width ? q : c < 2 * width ? k : v).was(r, c % width));
+      Matrix apart = memory.matrix(rows, width, width);
+      Matrix together = memory.matrix(rows, width, width);
+      long rest = fused.buffer.count() - 2 * width;
+      for (boolean one : new boolean[] {false, true}) {
+        kernels
+            .attention()
+            .forward(
+                2,
+                offsets.buffer,
+                rows,
+                3,
+                4,
+                one ? fused.buffer.slice(0, rest) : q.buffer,
+                one ? 3 * width : width,
+                one ? fused.buffer.slice(width, rest) : k.buffer,
+                one ? 3 * width : width,
+                one ? fused.buffer.slice(2 * width, rest) : v.buffer,
+                one ? 3 * width : width,
+                0.1f,
+                KEY,
+                STREAM,
+                one ? together.buffer : apart.buffer,
+                width,
+                null);
+      }
+      assertArrayEquals(apart.now(), together.now());
+    }
+  }
+
+  @Test
+  void lastQueryAgreesWithTheWholeSequence() {
+    int salt = 0;
+    for (int keys : POSITIVE) {
+      for (int headWidth : new int[] {1, 8, 17, 50}) {
+        int heads = 1 + salt % 2;
+        int cols = heads * headWidth;
+        int step = salt++;
+        each(
+            (kernels, memory) -> {
+              Matrix q = memory.vector(cols);
+              Matrix k = memory.matrix(keys, cols, stride(cols, step));
+              Matrix v = memory.matrix(keys, cols, stride(cols, step + 1));
+              Matrix out = memory.vector(cols);
+              kernels
+                  .attention()
+                  .last(
+                      keys,
+                      heads,
+                      headWidth,
+                      q.buffer,
+                      k.buffer,
+                      k.stride,
+                      v.buffer,
+                      v.stride,
+                      out.buffer);
+              double[][] queries = new double[keys][];
+              java.util.Arrays.fill(queries, doubles(q)[0]);
+              ReferenceAttention reference =
+                  new ReferenceAttention(
+                      new int[] {0, keys},
+                      heads,
+                      headWidth,
+                      queries,
+                      doubles(k),
+                      doubles(v),
+                      new ReferenceAttention.Dropout(0, KEY, STREAM),
+                      null);
+              out.check("attentionLast", keys + headWidth, (none, c) -> reference.out[keys - 1][c]);
+            });
+      }
+    }
+  }
+}
