@@ -158,7 +158,7 @@ public final class AtomicFiles {
   }
 
   /** An error of the file system in words: Java's own messages are often a bare path. */
-  static UncheckedIOException failure(String action, IOException e) {
+  public static UncheckedIOException failure(String action, IOException e) {
     String reason =
         switch (e) {
           case NoSuchFileException missing -> "no such file or folder: " + missing.getFile();

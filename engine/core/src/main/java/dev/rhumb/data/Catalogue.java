@@ -1,5 +1,8 @@
 package dev.rhumb.data;
 
+import dev.rhumb.checkpoint.FormatException;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -11,6 +14,8 @@ import java.util.Map;
 public final class Catalogue {
   /** One item; {@code title} may be empty. */
   record Item(String id, String title, Collection<String> attributes) {}
+
+  private static final List<String> COLUMNS = List.of("item", "external_id", "title", "attributes");
 
   private final List<String> ids;
   private final List<String> titles;
@@ -60,6 +65,53 @@ public final class Catalogue {
   /** The attributes of the items. */
   public Attributes attributes() {
     return attributes;
+  }
+
+  /**
+   * Writes {@code items.tsv}: item, external id, title, and attributes parted by {@code |}; a
+   * backslash, tab, newline or carriage return in a text is {@code \\ \t \n \r}, and a {@code |} in
+   * an attribute is {@code \|}.
+   *
+   * @throws java.io.UncheckedIOException when it cannot be written; an earlier file then stays
+   */
+  public void save(Path file) {
+    Tsv.write(
+        file,
+        COLUMNS,
+        table -> {
+          for (int item = 1; item <= items(); item++) {
+            table.row(item, id(item), givenTitle(item), attributes.namesOf(item));
+          }
+        });
+  }
+
+  /**
+   * Reads what {@link #save} wrote.
+   *
+   * @throws FormatException when the file is no such table; it names the line
+   * @throws java.io.UncheckedIOException when the file cannot be read
+   */
+  public static Catalogue load(Path file) {
+    List<Item> items = new ArrayList<>();
+    Map<String, Integer> lines = new HashMap<>();
+    try (Tsv.Reader table = new Tsv.Reader(file, COLUMNS)) {
+      while (table.next()) {
+        if (table.whole(0) != items.size() + 1) {
+          throw table.refuse(
+              "item is " + table.text(0) + ", next in turn is " + (items.size() + 1),
+              "keep the rows in the order of items, without a gap");
+        }
+        Item item = new Item(table.text(1), table.text(2), table.list(3));
+        Integer earlier = lines.putIfAbsent(item.id(), items.size() + 2);
+        if (item.id().isEmpty() || earlier != null) {
+          throw table.refuse(
+              "external_id is " + (earlier == null ? "empty" : "that of line " + earlier),
+              "give each item an id of its own");
+        }
+        items.add(item);
+      }
+    }
+    return new Catalogue(items);
   }
 
   /** The title as it was given, maybe empty. */

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 
@@ -24,23 +25,42 @@ public final class Dataset implements AutoCloseable {
   private final MemorySegment items;
   private final Digests digests;
 
-  /** Takes over {@code arena}, in which {@code offsets} (users + 1) and {@code items} lie. */
+  /** Puts content into zeroed memory. */
+  interface Filler {
+    /**
+     * Fills in the sequences.
+     *
+     * @param offsets (users + 1) int64, from 0 up to the number of interactions
+     * @param items (interactions) int32
+     */
+    void fill(MemorySegment offsets, MemorySegment items);
+  }
+
+  /** Allocates and has {@code filler} fill; frees again if that throws. */
   Dataset(
       String name,
       Catalogue catalogue,
       List<String> userIds,
       long[] userTimes,
-      Arena arena,
-      MemorySegment offsets,
-      MemorySegment items) {
-    this.name = name;
+      long interactions,
+      Filler filler) {
+    this.name = Objects.requireNonNull(name, "name");
     this.catalogue = catalogue;
     this.userIds = userIds;
     this.userTimes = userTimes;
-    this.arena = arena;
-    this.offsets = offsets;
-    this.items = items;
-    this.digests = Digests.of(this);
+    arena = Arena.ofShared();
+    boolean filled = false;
+    try {
+      offsets = arena.allocate(JAVA_LONG, userIds.size() + 1L);
+      items = arena.allocate(JAVA_INT, interactions);
+      filler.fill(offsets, items);
+      digests = Digests.of(this);
+      filled = true;
+    } finally {
+      if (!filled) {
+        arena.close();
+      }
+    }
   }
 
   /** What the user called it. */
@@ -126,9 +146,32 @@ public final class Dataset implements AutoCloseable {
     return catalogue;
   }
 
+  /**
+   * Writes the dataset to a folder, which is made if need be: {@code dataset.json}, {@code
+   * sequences.safetensors}, {@code items.tsv} and {@code users.tsv}. Each file is replaced whole;
+   * the first comes last, and a folder that was left between two datasets does not load.
+   *
+   * @throws java.io.UncheckedIOException when the file system fails
+   */
+  public void save(Path folder) {
+    DatasetFolder.save(this, folder);
+  }
+
+  /**
+   * Reads what {@link #save} wrote into memory of its own, and holds it against the fingerprint.
+   * The caller closes it.
+   *
+   * @throws dev.rhumb.checkpoint.FormatException when a file is damaged or of another version; it
+   *     names file and place
+   * @throws java.io.UncheckedIOException when a file cannot be read
+   */
+  public static Dataset load(Path folder) {
+    return DatasetFolder.load(folder);
+  }
+
   /** Frees the sequences; closing again does nothing. */
   @Override
-  public void close() {
+  public synchronized void close() {
     if (arena.scope().isAlive()) {
       arena.close();
     }

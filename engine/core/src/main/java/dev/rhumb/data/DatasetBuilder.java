@@ -3,8 +3,7 @@ package dev.rhumb.data;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -91,10 +90,9 @@ public final class DatasetBuilder {
    */
   public DatasetBuilder item(String item, String title, String... attributes) {
     requireKey(item, "item");
+    requireText(title, "the title of item " + item);
     TreeSet<String> names = new TreeSet<>(List.of(attributes));
-    if (names.contains("")) {
-      throw new IllegalArgumentException("item \"" + item + "\" has an attribute without a name");
-    }
+    names.forEach(name -> requireKey(name, "attribute"));
     Catalogue.Item now = new Catalogue.Item(item, title, List.copyOf(names));
     Catalogue.Item before = described.putIfAbsent(item, now);
     if (before != null && !before.equals(now)) {
@@ -199,21 +197,26 @@ public final class DatasetBuilder {
 
     long[] times = new long[keptUsers.length];
     List<String> ids = new ArrayList<>(keptUsers.length);
-    Arena arena = Arena.ofShared();
-    MemorySegment offsets = arena.allocate(JAVA_LONG, keptUsers.length + 1);
-    MemorySegment packed = arena.allocate(JAVA_INT, Math.max(kept, 1)).asSlice(0, kept * 4);
-    long at = 0;
     for (int u = 0; u < keptUsers.length; u++) {
       String key = userKeys.get(keptUsers[u]);
       ids.add(key);
       times[u] = userTimes.getOrDefault(key, firstTimes[keptUsers[u]]);
-      for (int item : sequences[keptUsers[u]]) {
-        packed.setAtIndex(JAVA_INT, at++, newItem[item]);
-      }
-      offsets.setAtIndex(JAVA_LONG, u + 1, at);
     }
     return new Dataset(
-        name, new Catalogue(catalogue), List.copyOf(ids), times, arena, offsets, packed);
+        name,
+        new Catalogue(catalogue),
+        List.copyOf(ids),
+        times,
+        kept,
+        (offsets, packed) -> {
+          long at = 0;
+          for (int u = 0; u < keptUsers.length; u++) {
+            for (int item : sequences[keptUsers[u]]) {
+              packed.setAtIndex(JAVA_INT, at++, newItem[item]);
+            }
+            offsets.setAtIndex(JAVA_LONG, u + 1L, at);
+          }
+        });
   }
 
   /** Row numbers of each user, in order of arrival. */
@@ -263,7 +266,15 @@ public final class DatasetBuilder {
 
   private static void requireKey(String key, String kind) {
     if (key == null || key.isEmpty()) {
-      throw new IllegalArgumentException("a " + kind + " needs an id that is not empty");
+      throw new IllegalArgumentException("each " + kind + " needs a name or id that is not empty");
+    }
+    requireText(key, kind + " " + key);
+  }
+
+  /** Half of a surrogate pair cannot be kept in any file. */
+  private static void requireText(String text, String what) {
+    if (!StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
+      throw new IllegalArgumentException(what + " holds half of a surrogate pair");
     }
   }
 

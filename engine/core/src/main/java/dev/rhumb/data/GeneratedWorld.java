@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.IntStream;
 
 /**
@@ -150,7 +151,7 @@ public final class GeneratedWorld implements AutoCloseable {
 
   private static String name(int interest, int interests) {
     int digits = Math.max(2, Integer.toString(interests - 1).length());
-    return "interest-" + String.format("%0" + digits + "d", interest);
+    return "interest-" + String.format(Locale.ROOT, "%0" + digits + "d", interest);
   }
 
   /** One row of random numbers, drawn one after another. */

@@ -1,0 +1,242 @@
+package dev.rhumb.data;
+
+import dev.rhumb.checkpoint.AtomicFiles;
+import dev.rhumb.checkpoint.FormatException;
+import java.io.BufferedInputStream;
+import java.io.BufferedWriter;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.io.Writer;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/**
+ * Tables as text: UTF-8, a line of column names, then a line for each row, every line ended by a
+ * newline, fields parted by tabs. In a field a backslash, tab, newline and carriage return are
+ * written {@code \\ \t \n \r}. A list is parted by {@code |}, which within its elements is {@code
+ * \|}; a list of one empty string cannot be told from an empty list, so elements are not empty.
+ */
+final class Tsv {
+  /** Longest line that is read, in bytes. */
+  static final int MOST = 1 << 20;
+
+  private Tsv() {}
+
+  /** Writes rows to a table, which {@link AtomicFiles} puts in place. */
+  static final class Table {
+    private final Writer out;
+
+    private Table(Writer out) {
+      this.out = out;
+    }
+
+    /** Each field is a {@code Collection<String>}, or anything else by its text. */
+    void row(Object... fields) throws IOException {
+      for (int i = 0; i < fields.length; i++) {
+        out.write(i == 0 ? "" : "\t");
+        out.write(
+            fields[i] instanceof Collection<?> list
+                ? list.stream()
+                    .map(element -> escape(element.toString()).replace("|", "\\|"))
+                    .collect(Collectors.joining("|"))
+                : escape(fields[i].toString()));
+      }
+      out.write('\n');
+    }
+  }
+
+  /** What is in a table. */
+  interface Body {
+    void write(Table table) throws IOException;
+  }
+
+  /** Writes a table whole or not at all. */
+  static void write(Path file, List<String> columns, Body body) {
+    AtomicFiles.write(
+        file,
+        channel -> {
+          // Closing the channel is not ours, so the writers are only flushed.
+          Writer out =
+              new BufferedWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), 1 << 16);
+          Table table = new Table(out);
+          table.row(columns.toArray());
+          body.write(table);
+          out.flush();
+        });
+  }
+
+  private static String escape(String text) {
+    return text.replace("\\", "\\\\")
+        .replace("\t", "\\t")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r");
+  }
+
+  /** Reads a table line by line and refuses whatever the writer would not have written. */
+  static final class Reader implements AutoCloseable {
+    private final Path file;
+    private final List<String> columns;
+    private final InputStream in;
+    private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    private String[] fields;
+    private int line;
+
+    /**
+     * Opens a table and reads its first line.
+     *
+     * @throws FormatException when that does not name these columns
+     * @throws UncheckedIOException when the file cannot be read
+     */
+    Reader(Path file, List<String> columns) {
+      this.file = file;
+      this.columns = columns;
+      try {
+        in = new BufferedInputStream(Files.newInputStream(file), 1 << 16);
+      } catch (IOException e) {
+        throw AtomicFiles.failure("cannot read " + file, e);
+      }
+      boolean good = false;
+      try {
+        if (!next() || !List.of(fields).equals(columns)) {
+          line = 1;
+          throw refuse(
+              "the columns " + String.join(", ", columns) + " are not named here",
+              "restore the line of column names, parted by tabs");
+        }
+        good = true;
+      } finally {
+        if (!good) {
+          close();
+        }
+      }
+    }
+
+    /** Goes to the next row; false at the end of the file. */
+    boolean next() {
+      bytes.reset();
+      try {
+        int c = in.read();
+        if (c < 0) {
+          return false;
+        }
+        line++;
+        for (; c != '\n'; c = in.read()) {
+          if (c < 0) {
+            throw refuse("the file ends within the line", "restore the file: it is cut off");
+          }
+          if (bytes.size() == MOST) {
+            throw refuse("the line has more than " + MOST + " bytes", "restore the file");
+          }
+          bytes.write(c);
+        }
+        fields =
+            StandardCharsets.UTF_8
+                .newDecoder()
+                .decode(ByteBuffer.wrap(bytes.toByteArray()))
+                .toString()
+                .split("\t", -1);
+      } catch (CharacterCodingException e) {
+        throw refuse("the line is no UTF-8", "save the file in UTF-8");
+      } catch (IOException e) {
+        throw AtomicFiles.failure("cannot read " + file, e);
+      }
+      if (fields.length != columns.size()) {
+        throw refuse(
+            "there are " + fields.length + " fields, not " + columns.size(),
+            "part " + String.join(", ", columns) + " by tabs");
+      }
+      return true;
+    }
+
+    /** The text of a field. */
+    String text(int column) {
+      return unescape(fields[column]);
+    }
+
+    /** A field that is a whole number, in the one way to write it. */
+    long whole(int column) {
+      try {
+        long value = Long.parseLong(fields[column]);
+        if (Long.toString(value).equals(fields[column])) {
+          return value;
+        }
+      } catch (NumberFormatException e) {
+        // The same refusal.
+      }
+      throw refuse(columns.get(column) + " is no whole number", "correct the field");
+    }
+
+    /** A field that is a list. */
+    List<String> list(int column) {
+      List<String> elements = new ArrayList<>();
+      String field = fields[column];
+      if (!field.isEmpty()) {
+        int start = 0;
+        for (int i = 0; i <= field.length(); i++) {
+          if (i == field.length() || field.charAt(i) == '|') {
+            elements.add(unescape(field.substring(start, i)));
+            start = i + 1;
+          } else if (field.charAt(i) == '\\' && i + 1 < field.length()) {
+            i++;
+          }
+        }
+      }
+      if (elements.contains("")) {
+        throw refuse(columns.get(column) + " has an empty element", "remove the stray |");
+      }
+      return elements;
+    }
+
+    FormatException refuse(String what, String mend) {
+      return new FormatException(file, "line " + line, what, mend);
+    }
+
+    @Override
+    public void close() {
+      try {
+        in.close();
+      } catch (IOException e) {
+        throw AtomicFiles.failure("cannot close " + file, e);
+      }
+    }
+
+    private String unescape(String field) {
+      if (field.indexOf('\r') >= 0) {
+        throw refuse("there is a carriage return", "end lines by a newline alone");
+      }
+      if (field.indexOf('\\') < 0) {
+        return field;
+      }
+      StringBuilder text = new StringBuilder(field.length());
+      for (int i = 0; i < field.length(); i++) {
+        char c = field.charAt(i);
+        if (c != '\\') {
+          text.append(c);
+          continue;
+        }
+        i++;
+        text.append(
+            switch (i < field.length() ? field.charAt(i) : ' ') {
+              case '\\' -> '\\';
+              case '|' -> '|';
+              case 't' -> '\t';
+              case 'n' -> '\n';
+              case 'r' -> '\r';
+              default ->
+                  throw refuse("a backslash starts no known escape", "write a backslash as \\\\");
+            });
+      }
+      return text.toString();
+    }
+  }
+}
