@@ -153,10 +153,8 @@ public final class Safetensors implements AutoCloseable {
    * @throws IllegalStateException when this file is closed
    */
   public Buffer tensor(String name, DType dtype, long... shape) {
+    requireOpen();
     SafetensorsHeader.Entry entry = header.demand(name, dtype, shape);
-    if (!data.scope().isAlive()) {
-      throw new IllegalStateException(file + " is closed");
-    }
     return Buffer.wrap(dtype, data.asSlice(entry.begin(), entry.bytes()));
   }
 
@@ -169,6 +167,7 @@ public final class Safetensors implements AutoCloseable {
    *     lost its end
    */
   public void copyTo(String name, Buffer target, long... shape) {
+    requireOpen();
     SafetensorsHeader.Entry entry = header.demand(name, target.dtype(), shape);
     int bytes = target.dtype().bytes();
     if (target.count() != entry.bytes() / bytes) {
@@ -245,6 +244,12 @@ public final class Safetensors implements AutoCloseable {
         part.copyFrom(source.slice(done, n));
         AtomicFiles.writeFully(channel, part.segment().asByteBuffer());
       }
+    }
+  }
+
+  private void requireOpen() {
+    if (!arena.scope().isAlive()) {
+      throw new IllegalStateException(file + " is closed");
     }
   }
 

@@ -2,22 +2,38 @@ package dev.rhumb.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
+import java.util.Set;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SafetensorsTest {
   @TempDir Path folder;
@@ -70,6 +86,298 @@ class SafetensorsTest {
     assertArrayEquals(expected, Files.readAllBytes(file));
   }
 
+  @Test
+  void roundTripOfEveryTypeOnBothWays() throws Exception {
+    Path file = folder.resolve("t.safetensors");
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    Random random = new Random(7);
+    for (DType dtype : DType.values()) {
+      for (long[] shape : new long[][] {{}, {0, 7}, {5, 3}, {16, 4}, {1 << 18, 3}}) {
+        long count = Arrays.stream(shape).reduce(1, (x, y) -> x * y);
+        tensors.add(
+            new Safetensors.Tensor(
+                dtype + Arrays.toString(shape), shape, noise(dtype, count, random)));
+      }
+    }
+    Safetensors.write(file, Map.of("k", "v"), tensors);
+    byte[] bytes = Files.readAllBytes(file);
+    Collections.shuffle(tensors, random);
+    Safetensors.write(file, Map.of("k", "v"), tensors);
+    assertArrayEquals(bytes, Files.readAllBytes(file), "the order of the list must not show");
+    for (Function<Path, Safetensors> way : WAYS) {
+      try (Safetensors read = way.apply(file)) {
+        assertEquals(Map.of("k", "v"), read.metadata());
+        assertEquals(tensors.size(), read.names().size());
+        for (Safetensors.Tensor tensor : tensors) {
+          DType dtype = tensor.data().dtype();
+          assertArrayEquals(tensor.shape(), read.shape(tensor.name()));
+          assertEquals(dtype, read.dtype(tensor.name()));
+          Buffer view = read.tensor(tensor.name(), dtype, tensor.shape());
+          assertEquals(-1, tensor.data().segment().mismatch(view.segment()), tensor.name());
+          Buffer copy = noise(dtype, tensor.data().count(), random);
+          read.copyTo(tensor.name(), copy, tensor.shape());
+          assertEquals(-1, tensor.data().segment().mismatch(copy.segment()), tensor.name());
+          boolean wide = view.segment().byteSize() % 64 == 0;
+          assertEquals(0, view.segment().address() % (wide ? 64 : dtype.bytes()), tensor.name());
+        }
+      }
+    }
+  }
+
+  @Test
+  void aFileWithoutTensorsIsFine() {
+    Path file = folder.resolve("none.safetensors");
+    Safetensors.write(file, Map.of(), List.of());
+    for (Function<Path, Safetensors> way : WAYS) {
+      try (Safetensors read = way.apply(file)) {
+        assertEquals(Set.of(), read.names());
+      }
+    }
+  }
+
+  @Test
+  void closingEndsTheTensorsAndTwiceIsHarmless() throws Exception {
+    Path file = save(golden());
+    for (Function<Path, Safetensors> way : WAYS) {
+      Safetensors read = way.apply(file);
+      Buffer tensor = read.tensor("b", DType.F32, 1);
+      assertThrows(UnsupportedOperationException.class, read.names()::clear);
+      read.close();
+      read.close();
+      assertThrows(IllegalStateException.class, tensor::floats);
+      assertThrows(IllegalStateException.class, () -> read.tensor("b", DType.F32, 1));
+      assertThrows(IllegalStateException.class, () -> read.copyTo("b", floats(0f), 1));
+    }
+  }
+
+  @Test
+  void aMappedTensorCannotBeWritten() throws Exception {
+    byte[] bytes = golden();
+    Path file = save(bytes);
+    try (Safetensors read = Safetensors.open(file)) {
+      Buffer tensor = read.tensor("b", DType.F32, 1);
+      assertThrows(
+          RuntimeException.class, () -> tensor.segment().set(ValueLayout.JAVA_BYTE, 0, (byte) 1));
+    }
+    assertArrayEquals(bytes, Files.readAllBytes(file));
+  }
+
+  @Test
+  void refusesTheWrongTensorByName() throws Exception {
+    Path file = save(golden());
+    for (Function<Path, Safetensors> way : WAYS) {
+      try (Safetensors read = way.apply(file)) {
+        refused("is missing; the file holds a, b", () -> read.tensor("c", DType.F32, 1));
+        refused(
+            "tensor \"b\": is F32 [1]; I32 [1] is wanted", () -> read.tensor("b", DType.I32, 1));
+        refused("tensor \"a\": is I32 [2, 1]; I32 [1, 2]", () -> read.tensor("a", DType.I32, 1, 2));
+        refused("tensor \"a\": is I32 [2, 1]; I32 [2]", () -> read.tensor("a", DType.I32, 2));
+        refused("is F32 [1]; F32 [2]", () -> read.copyTo("b", floats(0f, 0f), 2));
+        refused("is missing", () -> read.shape("c"));
+        assertThrows(IllegalArgumentException.class, () -> read.copyTo("b", floats(0f, 0f), 1));
+      }
+    }
+  }
+
+  @Test
+  void foreignTypesAreListedAndRefusedOnUse() throws Exception {
+    String header =
+        "{\"h\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]},"
+            + "\"q\":{\"dtype\":\"F4\",\"shape\":[2,3],\"data_offsets\":[4,7]},"
+            + "\"n\":{\"dtype\":\"NEW\",\"shape\":[9],\"data_offsets\":[7,8]}}";
+    Path file = save(file(header, new byte[8]));
+    try (Safetensors read = Safetensors.open(file)) {
+      assertEquals(List.of("h", "q", "n"), List.copyOf(read.names()));
+      assertEquals("F16", read.dtypeName("h"));
+      assertArrayEquals(new long[] {9}, read.shape("n"));
+      refused("tensor \"h\": has elements of type \"F16\"; convert", () -> read.dtype("h"));
+      refused("type \"NEW\"", () -> read.tensor("n", DType.U8, 9));
+    }
+  }
+
+  // Headers over 12 bytes of data, ' stands for ".
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "{|1:2",
+        "[]|does not start with '{'",
+        "` {}`|does not start with '{'",
+        "{}x|1:3",
+        "{}|the tensors take 0 bytes, the file has 12",
+        "{'a':1}|a: is 1, not an object",
+        "{'a':{}}|a.shape: is missing",
+        "{'a':{'shape':[3],'data_offsets':[0,12]}}|a.dtype: is missing",
+        "{'a':{'dtype':'F32','data_offsets':[0,12]}}|a.shape: is missing",
+        "{'a':{'dtype':'F32','shape':[3]}}|a.data_offsets: is missing",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12],'x':1}}|a.x: is an unknown key",
+        "{'a':{'dtype':7,'shape':[3],'data_offsets':[0,12]}}|a.dtype: is 7, not a string",
+        "{'a':{'dtype':'F32','shape':3,'data_offsets':[0,12]}}|a.shape: is 3, not a list",
+        "{'a':{'dtype':'F32','shape':[3.0],'data_offsets':[0,12]}}|a.shape[0]: is 3.0, no count",
+        "{'a':{'dtype':'F32','shape':[-3],'data_offsets':[0,12]}}|a.shape[0]: is -3, no count",
+        "{'a':{'dtype':'F32','shape':[-1,-3],'data_offsets':[0,12]}}|a.shape[0]: is -1, no count",
+        "{'a':{'dtype':'F32','shape':[null],'data_offsets':[0,12]}}|no count",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0]}}|no range",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0,6,12]}}|no range",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[12,0]}}|no range",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[-12,0]}}|no count",
+        "{'a':{'dtype':'F32','shape':[4],'data_offsets':[0,16]}}|no range within the 12 data bytes",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[1,13]}}|no range within the 12 data bytes",
+        "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,12]}}|F32 [2] takes 64 bits",
+        "{'a':{'dtype':'I64','shape':[3],'data_offsets':[0,12]}}|I64 [3] takes 192 bits",
+        "{'a':{'dtype':'F4','shape':[3],'data_offsets':[0,1]}}|F4 [3] takes 12 bits",
+        "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,8]}}|the tensors take 8 bytes, the file has 12",
+        "{'a':{'dtype':'F32','shape':[2],'data_offsets':[4,12]}}|a: starts at byte 4 of the data, behind a gap",
+        "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,8]},'b':{'dtype':'F32','shape':[2],'data_offsets':[4,12]}}|b: starts at byte 4 of the data, inside another",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]},'b':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|inside another tensor",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]},'b':{'dtype':'F32','shape':[0],'data_offsets':[4,4]}}|inside another tensor",
+        "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'b':{'dtype':'F32','shape':[1],'data_offsets':[8,12]}}|b: starts at byte 8 of the data, behind a gap",
+        "{'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]},'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|key ^a^ is given twice",
+        "{'':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|no printable tensor name",
+        "{'a\\u0000':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|no printable tensor name",
+        "{'a\\u202eb':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|no printable tensor name",
+        "{'__metadata__':{'k':1},'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|__metadata__.k: is 1, not a string",
+        "{'__metadata__':[],'a':{'dtype':'F32','shape':[3],'data_offsets':[0,12]}}|__metadata__: is a list",
+        // near 2^63, where sums and products wrap
+        "{'a':{'dtype':'U8','shape':[9223372036854775807],'data_offsets':[0,9223372036854775807]}}|no range",
+        "{'a':{'dtype':'U8','shape':[12],'data_offsets':[9223372036854775796,9223372036854775807]}}|no range",
+        "{'a':{'dtype':'U8','shape':[12],'data_offsets':[0,9223372036854775808]}}|does not fit 64 bits",
+        "{'a':{'dtype':'F32','shape':[4611686018427387907],'data_offsets':[0,12]}}|beyond 64 bits",
+        "{'a':{'dtype':'F32','shape':[4294967296,4294967296,3],'data_offsets':[0,12]}}|beyond 64 bits",
+        "{'a':{'dtype':'F32','shape':[4294967296,4294967296,0],'data_offsets':[0,0]}}|beyond 64 bits",
+        "{'a':{'dtype':'U8','shape':[2305843009213693964],'data_offsets':[0,12]}}|beyond 64 bits",
+      })
+  void refusesAHeaderThatLies(String header, String reason) throws Exception {
+    Path file = save(file(header.replace('\'', '"'), new byte[12]));
+    for (Function<Path, Safetensors> way : WAYS) {
+      refused(reason.replace('^', '"'), () -> way.apply(file));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      longs = {
+        0,
+        109,
+        111,
+        122,
+        123,
+        124,
+        100_000_000,
+        100_000_001,
+        1L << 31,
+        1L << 32,
+        Long.MAX_VALUE - 8,
+        Long.MAX_VALUE,
+        Long.MIN_VALUE,
+        -1,
+        -8
+      })
+  void refusesALyingHeaderLength(long length) throws Exception {
+    byte[] bytes = golden();
+    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putLong(length);
+    Path file = save(bytes);
+    for (Function<Path, Safetensors> way : WAYS) {
+      refused("case.safetensors", () -> way.apply(file));
+    }
+  }
+
+  @Test
+  void boundsTheHeaderThoughTheFileIsThatLong() throws Exception {
+    Path file = folder.resolve("case.safetensors");
+    try (var channel =
+        FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+      channel.write(ByteBuffer.wrap(file(100_000_001, new byte[] {'{'}, new byte[0])));
+      channel.write(ByteBuffer.allocate(1), 200_000_000);
+    }
+    refused("at most 100000000 allowed", () -> Safetensors.open(file));
+  }
+
+  @Test
+  void refusesDeepNesting() throws Exception {
+    for (int depth : new int[] {65, 1_000_000}) {
+      Path file = save(file("{\"a\":" + "[".repeat(depth), new byte[0]));
+      refused("nesting deeper than", () -> Safetensors.open(file));
+    }
+  }
+
+  @Test
+  void refusesEveryTruncation() throws Exception {
+    byte[] bytes = golden();
+    for (int length = 0; length < bytes.length; length++) {
+      Path file = save(Arrays.copyOf(bytes, length));
+      for (Function<Path, Safetensors> way : WAYS) {
+        refused("case.safetensors", () -> way.apply(file));
+      }
+    }
+    Path longer = save(Arrays.copyOf(bytes, bytes.length + 1));
+    refused("the tensors take 12 bytes, the file has 13", () -> Safetensors.open(longer));
+  }
+
+  @Test
+  void refusesWhatIsNoFile() {
+    refused("is no regular file", () -> Safetensors.open(folder));
+    refused("is no regular file", () -> Safetensors.open(Path.of("/dev/null")));
+    Path missing = folder.resolve("missing");
+    var failure = assertThrows(UncheckedIOException.class, () -> Safetensors.open(missing));
+    assertTrue(failure.getMessage().contains("no such file"), failure.getMessage());
+  }
+
+  @Test
+  void copyToRefusesAFileThatShrank() throws Exception {
+    Path file = save(golden());
+    try (Safetensors read = Safetensors.open(file)) {
+      try (var channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        channel.truncate(channel.size() - 1);
+      }
+      read.copyTo("a", noise(DType.I32, 2, new Random(1)), 2, 1);
+      refused("byte 129: the file ends here", () -> read.copyTo("b", floats(0f), 1));
+    }
+  }
+
+  @Test
+  void refusesToWriteWhatCouldNotBeRead() {
+    Path file = folder.resolve("t.safetensors");
+    Buffer one = floats(1f);
+    List<List<Safetensors.Tensor>> cases =
+        List.of(
+            List.of(tensor("", one, 1)),
+            List.of(tensor("a\n", one, 1)),
+            List.of(tensor("a\ud800", one, 1)),
+            List.of(tensor("__metadata__", one, 1)),
+            List.of(tensor("a", one, 1), tensor("a", one, 1)),
+            List.of(tensor("a", one, 2)),
+            List.of(tensor("a", one, -1, -1)),
+            List.of(tensor("a", one, 1L << 32, 1L << 32)),
+            List.of(tensor("a", floats(), 1L << 32, 1L << 32)));
+    for (List<Safetensors.Tensor> tensors : cases) {
+      assertThrows(
+          IllegalArgumentException.class, () -> Safetensors.write(file, Map.of(), tensors));
+    }
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Safetensors.write(file, Map.of("k", "\ud800"), List.of()));
+    assertEquals(0, folder.toFile().list().length);
+  }
+
+  private static Safetensors.Tensor tensor(String name, Buffer data, long... shape) {
+    return new Safetensors.Tensor(name, shape, data);
+  }
+
+  private static void refused(String part, Executable call) {
+    FormatException refusal = assertThrows(FormatException.class, call);
+    assertTrue(refusal.getMessage().contains(part), refusal.getMessage());
+  }
+
+  private Buffer noise(DType dtype, long count, Random random) {
+    byte[] bytes = new byte[(int) count * dtype.bytes()];
+    random.nextBytes(bytes);
+    MemorySegment segment = arena.allocate(bytes.length, 64);
+    segment.copyFrom(MemorySegment.ofArray(bytes));
+    return Buffer.wrap(dtype, segment);
+  }
+
   private static byte[] file(String header, byte[] data) {
     byte[] text = header.getBytes(StandardCharsets.UTF_8);
     return file(text.length, text, data);
@@ -91,7 +399,6 @@ class SafetensorsTest {
   }
 
   private Buffer floats(float... values) {
-    return Buffer.wrap(
-        DType.F32, arena.allocateFrom(java.lang.foreign.ValueLayout.JAVA_FLOAT, values));
+    return Buffer.wrap(DType.F32, arena.allocateFrom(ValueLayout.JAVA_FLOAT, values));
   }
 }
