@@ -1,0 +1,91 @@
+// Version, failures and devices.
+#include "status.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace {
+
+thread_local char last_error[1024] = "";
+
+}  // namespace
+
+int rhumb::fail(int status, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(last_error, sizeof last_error, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+int rhumb::check(cudaError_t error, const char *call) {
+  int status = RHUMB_DEVICE_ERROR;
+  switch (error) {
+    case cudaSuccess:
+      return RHUMB_OK;
+    case cudaErrorMemoryAllocation:
+      status = RHUMB_OUT_OF_MEMORY;
+      break;
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+      status = RHUMB_INVALID_ARGUMENT;
+      break;
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+      status = RHUMB_NO_DEVICE;
+      break;
+    default:
+      break;
+  }
+  return fail(status, "%s: status %d, %s (%s)", call, static_cast<int>(error), cudaGetErrorString(error),
+              cudaGetErrorName(error));
+}
+
+int rhumb_version(void) { return RHUMB_VERSION; }
+
+#define RHUMB_TEXT_(x) #x
+#define RHUMB_TEXT(x) RHUMB_TEXT_(x)
+
+const char *rhumb_build(void) {
+#ifdef __CUDACC__
+  return "cuda " RHUMB_TEXT(__CUDACC_VER_MAJOR__) "." RHUMB_TEXT(__CUDACC_VER_MINOR__);
+#else
+  return "host";
+#endif
+}
+
+const char *rhumb_status_text(int status) {
+  switch (status) {
+    case RHUMB_OK:
+      return "no error";
+    case RHUMB_INVALID_ARGUMENT:
+      return "invalid argument";
+    case RHUMB_OUT_OF_MEMORY:
+      return "out of device memory";
+    case RHUMB_NO_DEVICE:
+      return "no usable GPU";
+    case RHUMB_DEVICE_ERROR:
+      return "error of the CUDA runtime";
+    default:
+      return "unknown status";
+  }
+}
+
+const char *rhumb_last_error(void) { return last_error; }
+
+int rhumb_device_count(int *count) {
+  if (count == nullptr) {
+    return rhumb::fail(RHUMB_INVALID_ARGUMENT, "rhumb_device_count: count is NULL");
+  }
+  *count = 0;
+  const cudaError_t error = cudaGetDeviceCount(count);
+  if (error == cudaSuccess && *count > 0) {
+    return RHUMB_OK;
+  }
+  *count = 0;
+  // Any status here means no GPU: 35 no or too old a driver, 36 a stub of it, 100 no device, 802 and others on a
+  // machine that is not ready.
+  cudaGetLastError();
+  rhumb::check(error == cudaSuccess ? cudaErrorNoDevice : error, "rhumb_device_count: cudaGetDeviceCount");
+  return RHUMB_NO_DEVICE;
+}
