@@ -1,6 +1,7 @@
 package dev.rhumb.model;
 
 import dev.rhumb.kernels.Activation;
+import dev.rhumb.kernels.Attention;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Dense;
@@ -17,7 +18,7 @@ import dev.rhumb.kernels.Layers;
 public final class TrainingPass implements AutoCloseable {
   private final Dense dense;
   private final Layers layers;
-  private final BatchAttention attention;
+  private final Attention attention;
   private final Kernels kernels;
   private final Model model;
   private final ModelConfig config;
@@ -32,18 +33,17 @@ public final class TrainingPass implements AutoCloseable {
   private final Buffer dAttention;
   private final Buffer dQkv;
   private final float[] lossValue = new float[1];
-  private Batch batch;
 
   /** A workspace for batches of up to so many rows. */
   public TrainingPass(Kernels kernels, Model model, int maxRows) {
     this.kernels = kernels;
     this.model = model;
-    config = model.config();
     dense = kernels.dense();
     layers = kernels.layers();
-    attention = new BatchAttention(kernels, config);
+    attention = kernels.attention();
+    config = model.config();
     activations = new Activations(kernels, config, maxRows, true);
-    forward = new Forward(kernels, model, activations, this::attend);
+    forward = new Forward(kernels, model, activations);
     gradients = new Parameters(kernels, config);
     long n = maxRows;
     long d = config.width();
@@ -66,18 +66,17 @@ public final class TrainingPass implements AutoCloseable {
    * @return the mean loss
    */
   public float run(Batch batch, long key, long stream) {
-    this.batch = batch;
     long n = batch.rows();
     long d = config.width();
     forward.dropout = config.dropout();
     forward.key = key;
     forward.stream = stream;
-    forward.embed(n, batch.items(), batch.positions());
+    forward.embed(batch);
     for (int i = 0; i < config.layers(); i++) {
-      forward.blockToMlp(i, n);
-      forward.blockFromMlp(i, n);
+      forward.blockToMlp(i, batch);
+      forward.blockFromMlp(i, batch);
     }
-    forward.finalNorm(n);
+    forward.finalNorm(batch);
 
     gradients.flat().zero();
     Buffer dItems = gradients.get(Parameters.ITEMS);
@@ -104,9 +103,9 @@ public final class TrainingPass implements AutoCloseable {
         dh);
     for (int i = config.layers() - 1; i >= 0; i--) {
       if (config.style() == BlockStyle.SASREC) {
-        sasrecBackward(i);
+        sasrecBackward(i, batch);
       } else {
-        gptBackward(i);
+        gptBackward(i, batch);
       }
     }
     drop(n, d, forward.embeddingStream(), dh);
@@ -137,7 +136,7 @@ public final class TrainingPass implements AutoCloseable {
   }
 
   /** dh (N, D): on entry the gradient in the block's output, on return in its input. */
-  private void sasrecBackward(int i) {
+  private void sasrecBackward(int i, Batch batch) {
     long n = batch.rows();
     long d = config.width();
     long m = config.feedForward();
@@ -169,7 +168,7 @@ public final class TrainingPass implements AutoCloseable {
         dAttention,
         g.outWeight(),
         g.outBias());
-    attentionBackward(i);
+    attentionBackward(i, batch);
     linearBackward(
         n,
         d,
@@ -200,7 +199,7 @@ public final class TrainingPass implements AutoCloseable {
   }
 
   /** dh (N, D): on entry the gradient in the block's output, on return in its input. */
-  private void gptBackward(int i) {
+  private void gptBackward(int i, Batch batch) {
     long n = batch.rows();
     long d = config.width();
     long m = config.feedForward();
@@ -232,7 +231,7 @@ public final class TrainingPass implements AutoCloseable {
         dAttention,
         g.outWeight(),
         g.outBias());
-    attentionBackward(i);
+    attentionBackward(i, batch);
     linearBackward(
         n, d, 3 * d, a.norm1(), d, p.inWeight(), dQkv, 3 * d, 0, dMiddle, g.inWeight(), g.inBias());
     normBackward(n, dMiddle, a.in(), block(i, 1), a.mean1(), a.rstd1(), 1, dh);
@@ -242,19 +241,35 @@ public final class TrainingPass implements AutoCloseable {
     return "blocks." + i + ".norm" + norm;
   }
 
-  private void attend(int i, Activations.Block a) {
-    attention.forward(batch, a, config.dropout(), forward.key, forward.attentionStream(i));
-  }
-
-  private void attentionBackward(int i) {
+  private void attentionBackward(int i, Batch batch) {
+    long d = config.width();
+    Buffer qkv = activations.blocks[i].qkv();
     attention.backward(
-        batch,
-        activations.blocks[i],
+        batch.sequences(),
+        batch.offsets(),
+        batch.rows(),
+        config.heads(),
+        config.headWidth(),
+        qkv,
+        3 * d,
+        qkv.slice(d, qkv.count() - d),
+        3 * d,
+        qkv.slice(2 * d, qkv.count() - 2 * d),
+        3 * d,
         config.dropout(),
         forward.key,
         forward.attentionStream(i),
+        activations.blocks[i].attention(),
+        d,
+        activations.blocks[i].logSumExp(),
         dAttention,
-        dQkv);
+        d,
+        dQkv,
+        3 * d,
+        dQkv.slice(d, dQkv.count() - d),
+        3 * d,
+        dQkv.slice(2 * d, dQkv.count() - 2 * d),
+        3 * d);
   }
 
   /**

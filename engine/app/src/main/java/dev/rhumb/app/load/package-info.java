@@ -1,0 +1,2 @@
+/** Finds interaction logs and makes datasets of them. */
+package dev.rhumb.app.load;

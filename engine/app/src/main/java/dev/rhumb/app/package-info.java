@@ -1,0 +1,2 @@
+/** The commands of {@code rhumb}. */
+package dev.rhumb.app;
