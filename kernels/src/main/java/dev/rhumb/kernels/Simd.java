@@ -7,6 +7,7 @@ import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.LongVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -81,6 +82,18 @@ final class Simd {
     return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER);
   }
 
+  static FloatVector load(long address, VectorMask<Float> mask) {
+    return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER, mask);
+  }
+
+  static void store(FloatVector vector, long address) {
+    vector.intoMemorySegment(MEMORY, address, ORDER);
+  }
+
+  static void store(FloatVector vector, long address, VectorMask<Float> mask) {
+    vector.intoMemorySegment(MEMORY, address, ORDER, mask);
+  }
+
   static float get(long address) {
     return MEMORY.get(FLOAT, address);
   }
@@ -108,6 +121,11 @@ final class Simd {
   /** {@code count} rounded up to a multiple of {@code unit}. */
   static int roundUp(int count, int unit) {
     return (count + unit - 1) / unit * unit;
+  }
+
+  /** How many chunks of a length {@code count} elements make. */
+  static int chunks(long count, int length) {
+    return Math.toIntExact((count + length - 1) / length);
   }
 
   static int ceilDiv(int count, int unit) {

@@ -6,17 +6,21 @@ package dev.rhumb.kernels;
  */
 final class SimdKernels extends Kernels {
   private final Workers workers;
-  private final Dense dense = new ScalarDense();
-  private final Layers layers = new ScalarLayers();
+  private final Dense dense;
+  private final Layers layers;
   private final Attention attention = new ScalarAttention();
-  private final Loss loss = new ScalarLoss();
-  private final Optimizer optimizer = new ScalarOptimizer();
+  private final Loss loss;
+  private final Optimizer optimizer;
   private final Sae sae = new ScalarSae();
   private final Ranking ranking = new ScalarRanking();
   private boolean closed;
 
   private SimdKernels(Workers workers) {
     this.workers = workers;
+    dense = new SimdDense(workers);
+    layers = new SimdLayers(workers);
+    loss = new SimdLoss(workers);
+    optimizer = new SimdOptimizer(workers);
   }
 
   /** Why the setting {@code rhumb.simd.bits} cannot be followed, or null where it can. */

@@ -23,6 +23,9 @@ final class Workers implements AutoCloseable {
   /** How often a thread looks again before it sleeps: some tens of microseconds. */
   private static final int SPINS = 1 << 10;
 
+  /** Floating-point operations, about, that take longer than waking a thread. */
+  private static final long WORTH_WAKING = 1 << 19;
+
   private final Scratch shared = new Scratch();
   private final Scratch[] own;
   private final Helper[] helpers;
@@ -101,6 +104,17 @@ final class Workers implements AutoCloseable {
     await();
     this.task = null;
     raise(helping);
+  }
+
+  /** {@link #run(int, Task)}, on the caller alone where the work is not worth waking anybody. */
+  void run(int tasks, long operations, Task task) {
+    if (operations >= WORTH_WAKING) {
+      run(tasks, task);
+    } else {
+      for (int t = 0; t < tasks; t++) {
+        task.run(t, 0);
+      }
+    }
   }
 
   private void await() {

@@ -1,0 +1,452 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.D;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.roundUp;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.store;
+import static dev.rhumb.kernels.SimdTile.NARROW;
+import static dev.rhumb.kernels.SimdTile.ROWS;
+import static dev.rhumb.kernels.SimdTile.WIDE;
+
+import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * {@link Dense} on the Vector API.
+ *
+ * <p>Products take one of three ways, chosen by shape alone so that the bits do not depend on the
+ * number of threads: up to {@value #FEW} rows read B as it lies; a transposed A with a long k and a
+ * small C is summed in chunks of k that a fixed order joins; all else runs in register tiles
+ * (SimdTile) over B packed into panels.
+ */
+final class SimdDense extends Dense {
+  /** Rows up to which packing B does not pay. */
+  private static final int FEW = 4;
+
+  /** Rows of C in a task: 16 tiles. */
+  private static final int TASK_ROWS = 16 * ROWS;
+
+  /** Columns of A in one go: its panel of B stays in the first-level cache. */
+  private static final int BLOCK_K = 128;
+
+  /** Rows of A and B that one chunk of a split product sums. */
+  private static final int CHUNK_K = 512;
+
+  /** Elements of C up to which a product is split along k. */
+  private static final int SPLIT_ELEMENTS = 1 << 16;
+
+  /** Columns up to which B is read as it lies where its width fits the tiles. */
+  private static final int NATURAL_COLS = 256;
+
+  private static final int FEW_COLS = 256;
+  private static final int JOIN_ROWS = 8;
+  private static final int SUM_ROWS = 256;
+  private static final int NORM_CHUNK = 1 << 14;
+  private static final int ELEMENT_CHUNK = 1 << 14;
+
+  private final Workers workers;
+  private final Workers.Task fewTask = this::few;
+  private final Workers.Task packTask = this::pack;
+  private final Workers.Task tileTask = this::tiles;
+  private final Workers.Task chunkTask = this::chunk;
+  private final Workers.Task joinTask = this::join;
+  private final Workers.Task sumTask = this::sumChunk;
+  private final Workers.Task addTask = this::addChunk;
+  private final Workers.Task normTask = this::normChunk;
+
+  // The arguments of the call under way; strides in bytes.
+  private boolean transA;
+  private boolean transB;
+  private int m;
+  private int n;
+  private int k;
+  private float alpha;
+  private long a;
+  private long aStride;
+  private long b;
+  private long bStride;
+  private float beta;
+  private long c;
+  private long cStride;
+  private long bias;
+  private Activation activation;
+
+  // How it is cut.
+  private int rowTasks;
+  private int panelsPerTask;
+  private long packed;
+  private boolean natural;
+  private long count;
+
+  SimdDense(Workers workers) {
+    this.workers = workers;
+  }
+
+  @Override
+  void doGemm(
+      boolean transA,
+      boolean transB,
+      int m,
+      int n,
+      int k,
+      float alpha,
+      Buffer a,
+      long aStride,
+      Buffer b,
+      long bStride,
+      float beta,
+      Buffer c,
+      long cStride,
+      Buffer bias,
+      Activation activation) {
+    this.transA = transA;
+    this.transB = transB;
+    this.m = m;
+    this.n = n;
+    this.k = k;
+    this.alpha = alpha;
+    this.a = a.segment().address();
+    this.aStride = aStride * 4;
+    this.b = b.segment().address();
+    this.bStride = bStride * 4;
+    this.beta = beta;
+    this.c = c.segment().address();
+    this.cStride = cStride * 4;
+    this.bias = bias == null ? 0 : bias.segment().address();
+    this.activation = activation;
+    long operations = 2L * m * n * Math.max(k, 1);
+    if (transA && k >= 2 * CHUNK_K && (long) m * n <= SPLIT_ELEMENTS && !transB) {
+      gemmSplit(operations);
+    } else if (m <= FEW && !transA) {
+      workers.run(ceilDiv(n, FEW_COLS), operations, fewTask);
+    } else {
+      gemmTiled(operations);
+    }
+  }
+
+  // Few rows.
+
+  private void few(int task, int worker) {
+    int from = task * FEW_COLS;
+    int to = Math.min(n, from + FEW_COLS);
+    long raw = workers.own(worker).reserve(FEW_COLS * 4L + BYTES);
+    for (int i = 0; i < m; i++) {
+      long row = a + i * aStride;
+      if (transB) {
+        dots(row, from, to, raw);
+      } else {
+        combine(row, from, to, raw);
+      }
+      finish(raw, c + i * cStride, from, to);
+    }
+  }
+
+  /** raw[j - from] = the sum over p of row[p] B[j][p]. */
+  private void dots(long row, int from, int to, long raw) {
+    int whole = k - k % LANES;
+    VectorMask<Float> tail = F.indexInRange(whole, k);
+    long lanes = raw + FEW_COLS * 4L;
+    for (int j = from; j < to; j++) {
+      long other = b + j * bStride;
+      FloatVector sum = FloatVector.zero(F);
+      for (int p = 0; p < whole; p += LANES) {
+        sum = load(row + p * 4L).fma(load(other + p * 4L), sum);
+      }
+      if (whole < k) {
+        sum = load(row + whole * 4L, tail).fma(load(other + whole * 4L, tail), sum);
+      }
+      store(sum, lanes);
+      set(raw + (j - from) * 4L, Simd.sum(lanes));
+    }
+  }
+
+  /** raw[j - from] = the sum over p of row[p] B[p][j]. */
+  private void combine(long row, int from, int to, long raw) {
+    int j = from;
+    for (; j + 4 * LANES <= to; j += 4 * LANES) {
+      combine4(row, b + j * 4L, raw + (j - from) * 4L);
+    }
+    for (; j < to; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, to);
+      long at = b + j * 4L;
+      FloatVector sum = FloatVector.zero(F);
+      for (int p = 0; p < k; p++) {
+        sum = load(at + p * bStride, mask).fma(FloatVector.broadcast(F, get(row + p * 4L)), sum);
+      }
+      store(sum, raw + (j - from) * 4L);
+    }
+  }
+
+  private void combine4(long row, long at, long raw) {
+    FloatVector s0 = FloatVector.zero(F);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    for (int p = 0; p < k; p++) {
+      FloatVector x = FloatVector.broadcast(F, get(row + p * 4L));
+      long from = at + p * bStride;
+      s0 = x.fma(load(from), s0);
+      s1 = x.fma(load(from + BYTES), s1);
+      s2 = x.fma(load(from + 2 * BYTES), s2);
+      s3 = x.fma(load(from + 3 * BYTES), s3);
+    }
+    store(s0, raw);
+    store(s1, raw + BYTES);
+    store(s2, raw + 2 * BYTES);
+    store(s3, raw + 3 * BYTES);
+  }
+
+  // Register tiles.
+
+  private void gemmTiled(long operations) {
+    int panels = ceilDiv(n, WIDE);
+    natural = !transB && n % NARROW == 0 && n <= NATURAL_COLS;
+    if (!natural) {
+      packed = workers.shared().reserve((long) panels * WIDE * k * 4);
+      workers.run(panels, 4L * n * k, packTask);
+    }
+    rowTasks = ceilDiv(m, TASK_ROWS);
+    int groups = Math.min(panels, ceilDiv(4 * workers.threads(), rowTasks));
+    panelsPerTask = ceilDiv(panels, groups);
+    workers.run(rowTasks * ceilDiv(panels, panelsPerTask), operations, tileTask);
+  }
+
+  /** Copies a panel of op(B) to where its rows are side by side, filled up with zeros. */
+  private void pack(int panel, int worker) {
+    int from = panel * WIDE;
+    int cols = Math.min(WIDE, n - from);
+    int width = panelWidth(from);
+    long to = packed + (long) from * k * 4;
+    if (transB) {
+      SimdTile.packTransposed(cols, k, b + from * bStride, bStride, to, width);
+    } else {
+      SimdTile.pack(k, cols, b + from * 4L, bStride, to, width);
+    }
+  }
+
+  private int panelWidth(int from) {
+    return n - from > NARROW ? WIDE : NARROW;
+  }
+
+  private void tiles(int task, int worker) {
+    int firstRow = task % rowTasks * TASK_ROWS;
+    int rows = Math.min(TASK_ROWS, m - firstRow);
+    int firstCol = task / rowTasks * panelsPerTask * WIDE;
+    int lastCol = Math.min(n, firstCol + panelsPerTask * WIDE);
+    long temporary = workers.own(worker).reserve((long) TASK_ROWS * WIDE * 4);
+    boolean plain =
+        alpha == 1 && (beta == 0 || beta == 1) && bias == 0 && activation == Activation.NONE;
+    for (int j = firstCol; j < lastCol; j += WIDE) {
+      int width = panelWidth(j);
+      long target = c + firstRow * cStride + j * 4L;
+      if (plain && n - j >= width) {
+        panel(firstRow, rows, j, width, target, cStride, beta == 1);
+        continue;
+      }
+      panel(firstRow, rows, j, width, temporary, width * 4L, false);
+      for (int i = 0; i < rows; i++) {
+        finish(
+            temporary + i * (width * 4L), c + (firstRow + i) * cStride, j, Math.min(n, j + width));
+      }
+    }
+  }
+
+  /** The rows of C from {@code firstRow} on in the panel that begins at column {@code from}. */
+  private void panel(
+      int firstRow, int rows, int from, int width, long to, long toStride, boolean add) {
+    long panelStride = natural ? bStride : width * 4L;
+    long panel = natural ? b + from * 4L : packed + (long) from * k * 4;
+    int p = 0;
+    do {
+      int depth = Math.min(BLOCK_K, k - p);
+      boolean adds = add || p > 0;
+      for (int i = 0; i < rows; i += ROWS) {
+        int height = Math.min(ROWS, rows - i);
+        long at = panel + p * panelStride;
+        long out = to + i * toStride;
+        if (transA) {
+          long block = a + p * aStride + (firstRow + i) * 4L;
+          SimdTile.cols(height, width, depth, block, aStride, at, panelStride, out, toStride, adds);
+        } else {
+          long block = a + (firstRow + i) * aStride + p * 4L;
+          SimdTile.rows(height, width, depth, block, aStride, at, panelStride, out, toStride, adds);
+        }
+      }
+      p += BLOCK_K;
+    } while (p < k);
+  }
+
+  // A long k and a small C: sums of chunks, joined in order.
+
+  private void gemmSplit(long operations) {
+    int chunks = ceilDiv(k, CHUNK_K);
+    packed = workers.shared().reserve((long) chunks * m * roundUp(n, NARROW) * 4);
+    natural = n % NARROW == 0;
+    workers.run(chunks, operations, chunkTask);
+    workers.run(ceilDiv(m, JOIN_ROWS), (long) chunks * m * n, joinTask);
+  }
+
+  private void chunk(int chunk, int worker) {
+    int width = roundUp(n, NARROW);
+    long to = packed + (long) chunk * m * width * 4;
+    int end = Math.min(k, (chunk + 1) * CHUNK_K);
+    for (int p = chunk * CHUNK_K; p < end; p += BLOCK_K) {
+      int depth = Math.min(BLOCK_K, end - p);
+      long block = b + p * bStride;
+      long blockStride = bStride;
+      if (!natural) {
+        long copy = workers.own(worker).reserve((long) BLOCK_K * width * 4);
+        SimdTile.pack(depth, n, block, bStride, copy, width);
+        block = copy;
+        blockStride = width * 4L;
+      }
+      boolean add = p > chunk * CHUNK_K;
+      SimdTile.multiplyCols(
+          m, width, depth, a + p * aStride, aStride, block, blockStride, to, width * 4L, add);
+    }
+  }
+
+  private void join(int task, int worker) {
+    int width = roundUp(n, NARROW);
+    int chunks = ceilDiv(k, CHUNK_K);
+    long raw = workers.own(worker).reserve(width * 4L);
+    int end = Math.min(m, (task + 1) * JOIN_ROWS);
+    for (int i = task * JOIN_ROWS; i < end; i++) {
+      for (int j = 0; j < width; j += LANES) {
+        long at = packed + ((long) i * width + j) * 4;
+        FloatVector sum = load(at);
+        for (int chunk = 1; chunk < chunks; chunk++) {
+          sum = sum.add(load(at + (long) chunk * m * width * 4));
+        }
+        store(sum, raw + j * 4L);
+      }
+      finish(raw, c + i * cStride, 0, n);
+    }
+  }
+
+  /**
+   * A row's columns {@code from} to {@code to - 1} of C out of its raw products, which begin at
+   * {@code raw} and may be overwritten.
+   */
+  private void finish(long raw, long row, int from, int to) {
+    for (int j = from; j < to; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, to);
+      long at = row + j * 4L;
+      FloatVector y = load(raw + (j - from) * 4L).mul(alpha);
+      if (beta != 0) {
+        y = load(at, mask).fma(FloatVector.broadcast(F, beta), y);
+      }
+      if (bias != 0) {
+        y = y.add(load(bias + j * 4L, mask));
+      }
+      store(y, at, mask);
+    }
+    if (activation != Activation.NONE) {
+      SimdLayers.activate(activation, to - from, row + from * 4L, row + from * 4L);
+    }
+  }
+
+  // Reductions and sums.
+
+  @Override
+  void doColumnSum(int rows, int cols, Buffer x, long xStride, float beta, Buffer sum) {
+    m = rows;
+    n = cols;
+    a = x.segment().address();
+    aStride = xStride * 4;
+    this.beta = beta;
+    c = sum.segment().address();
+    int chunks = Math.max(1, ceilDiv(rows, SUM_ROWS));
+    packed = workers.shared().reserve((long) chunks * roundUp(cols, LANES) * 4);
+    workers.run(chunks, (long) rows * cols, sumTask);
+    for (int j = 0; j < cols; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, cols);
+      FloatVector total = load(packed + j * 4L);
+      for (int chunk = 1; chunk < chunks; chunk++) {
+        total = total.add(load(packed + ((long) chunk * roundUp(cols, LANES) + j) * 4));
+      }
+      if (beta != 0) {
+        total = load(c + j * 4L, mask).fma(FloatVector.broadcast(F, beta), total);
+      }
+      store(total, c + j * 4L, mask);
+    }
+  }
+
+  private void sumChunk(int chunk, int worker) {
+    long to = packed + (long) chunk * roundUp(n, LANES) * 4;
+    int end = Math.min(m, (chunk + 1) * SUM_ROWS);
+    for (int j = 0; j < n; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, n);
+      FloatVector sum = FloatVector.zero(F);
+      for (int i = chunk * SUM_ROWS; i < end; i++) {
+        sum = sum.add(load(a + i * aStride + j * 4L, mask));
+      }
+      store(sum, to + j * 4L);
+    }
+  }
+
+  @Override
+  void doAdd(long count, float alpha, Buffer a, float beta, Buffer b, Buffer y) {
+    this.count = count;
+    this.alpha = alpha;
+    this.a = a.segment().address();
+    this.beta = beta;
+    this.b = b.segment().address();
+    c = y.segment().address();
+    workers.run(Simd.chunks(count, ELEMENT_CHUNK), count, addTask);
+  }
+
+  private void addChunk(int chunk, int worker) {
+    long from = (long) chunk * ELEMENT_CHUNK;
+    int elements = (int) Math.min(ELEMENT_CHUNK, count - from);
+    for (int i = 0; i < elements; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, elements);
+      long at = (from + i) * 4;
+      FloatVector y = load(b + at, mask).mul(beta);
+      store(load(a + at, mask).fma(FloatVector.broadcast(F, alpha), y), c + at, mask);
+    }
+  }
+
+  @Override
+  void doSquaredNorm(long count, Buffer x, Buffer result) {
+    this.count = count;
+    a = x.segment().address();
+    int chunks = Simd.chunks(count, NORM_CHUNK);
+    packed = workers.shared().reserve(Math.max(1, chunks) * 8L);
+    workers.run(chunks, count, normTask);
+    double sum = 0;
+    for (int chunk = 0; chunk < chunks; chunk++) {
+      sum += Simd.getDouble(packed + chunk * 8L);
+    }
+    set(result.segment().address(), (float) sum);
+  }
+
+  private void normChunk(int chunk, int worker) {
+    long from = (long) chunk * NORM_CHUNK;
+    int elements = (int) Math.min(NORM_CHUNK, count - from);
+    DoubleVector low = DoubleVector.zero(D);
+    DoubleVector high = low;
+    for (int i = 0; i < elements; i += LANES) {
+      FloatVector x = load(a + (from + i) * 4, F.indexInRange(i, elements));
+      DoubleVector first = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 0);
+      DoubleVector second = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 1);
+      low = first.fma(first, low);
+      high = second.fma(second, high);
+    }
+    long lanes = workers.own(worker).reserve(BYTES);
+    low.add(high).intoMemorySegment(Simd.MEMORY, lanes, Simd.ORDER);
+    double sum = 0;
+    for (int i = 0; i < LANES / 2; i++) {
+      sum += Simd.getDouble(lanes + i * 8L);
+    }
+    Simd.setDouble(packed + chunk * 8L, sum);
+  }
+}

@@ -1,0 +1,407 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.roundUp;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.store;
+import static dev.rhumb.kernels.SimdTile.NARROW;
+import static dev.rhumb.kernels.SimdTile.WIDE;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * {@link Loss} on the Vector API.
+ *
+ * <p>Rows go in blocks, classes in panels. The scores of a few blocks by all classes fit the
+ * scratch memory: a block makes its scores panel by panel and keeps each row's maximum, then turns
+ * them to exponentials while it sums them and multiplies them with w into dh; then the panels,
+ * shared among the workers, take the exponentials' products with h into dw. Where the classes are
+ * too many for that, they go in groups, twice: once for each row's maximum and sum, once for the
+ * gradients.
+ *
+ * <p>The softmax's denominator scales dh at the end and the rows of h for dw, so the exponentials
+ * themselves are never divided.
+ */
+final class SimdLoss extends Loss {
+  /** Rows of a block: 16 tiles. */
+  private static final int BLOCK = 16 * SimdTile.ROWS;
+
+  /** Blocks in scratch memory at once; by shape alone, as the order of sums follows from it. */
+  private static final int BLOCKS = 8;
+
+  /** Blocks below which groups of classes are the better way to save memory. */
+  private static final int FEWEST_BLOCKS = 2;
+
+  /** Scores in scratch memory at most, but for a single panel: 48 MiB. */
+  private static final long SCORES = 12 << 20;
+
+  private final Workers workers;
+  private final Workers.Task packTask = this::pack;
+  private final Workers.Task sumTask = this::sum;
+  private final Workers.Task gradientTask = this::gradient;
+  private final Workers.Task weightTask = this::weightGradient;
+
+  // The arguments of the call under way.
+  private int rows;
+  private int classes;
+  private int width;
+  private long h;
+  private long w;
+  private long targets;
+  private long dh;
+  private long dw;
+
+  // The group of classes and the blocks of rows under way.
+  private int groupClasses;
+  private int groups;
+  private int entered;
+  private int firstClass;
+  private int lastClass;
+  private int firstRow;
+  private int lastRow;
+
+  // Scratch memory; each stands for all blocks under way.
+  private int padded;
+  private long packed;
+  private long plain;
+  private long scores;
+  private long scaled;
+  private long products;
+  private long maxima;
+  private long sums;
+  private long wanted;
+
+  SimdLoss(Workers workers) {
+    this.workers = workers;
+  }
+
+  @Override
+  void doSoftmaxCrossEntropy(
+      int rows,
+      int classes,
+      int width,
+      Buffer h,
+      Buffer w,
+      Buffer targets,
+      Buffer loss,
+      Buffer dh,
+      Buffer dw) {
+    Check.indices("softmaxCrossEntropy", "targets", targets, rows, 1, classes);
+    this.rows = rows;
+    this.classes = classes;
+    this.width = width;
+    this.h = h.segment().address();
+    this.w = w.segment().address();
+    this.targets = targets.segment().address();
+    this.dh = dh == null ? 0 : dh.segment().address();
+    this.dw = dw == null ? 0 : dw.segment().address();
+    int blocks = plan();
+    double total = 0;
+    for (firstRow = 0; firstRow < rows; firstRow = lastRow) {
+      lastRow = (int) Math.min(rows, firstRow + (long) blocks * BLOCK);
+      total += blocksLoss();
+    }
+    set(loss.segment().address(), rows == 0 ? 0 : (float) (total / rows));
+  }
+
+  /** Lays out the scratch memory; how many blocks fit in it. */
+  private int plan() {
+    padded = roundUp(width, NARROW);
+    int panels = ceilDiv(classes, WIDE);
+    int blocks = BLOCKS;
+    while (blocks > FEWEST_BLOCKS && (long) blocks * BLOCK * panels * WIDE > SCORES) {
+      blocks /= 2;
+    }
+    if ((long) blocks * BLOCK * panels * WIDE > SCORES) {
+      blocks = BLOCKS;
+    }
+    blocks = Math.min(blocks, Math.max(1, ceilDiv(rows, BLOCK)));
+    long panelsThatFit = Math.max(1, SCORES / ((long) blocks * BLOCK * WIDE));
+    groupClasses = (int) Math.min(panels, panelsThatFit) * WIDE;
+    groups = ceilDiv(classes, groupClasses);
+    entered = -1;
+    long blockRows = (long) blocks * BLOCK;
+    packed =
+        workers
+            .shared()
+            .reserve(
+                4
+                    * (groupClasses * ((long) width + padded)
+                        + blockRows * (groupClasses + 2L * padded + 4)));
+    plain = packed + (long) groupClasses * width * 4;
+    scores = plain + (long) groupClasses * padded * 4;
+    scaled = scores + blockRows * groupClasses * 4;
+    products = scaled + blockRows * padded * 4;
+    sums = products + blockRows * padded * 4;
+    maxima = sums + blockRows * 8;
+    wanted = maxima + blockRows * 4;
+    return blocks;
+  }
+
+  /** The summed loss of the rows under way; takes their gradients too. */
+  private double blocksLoss() {
+    int blocks = ceilDiv(lastRow - firstRow, BLOCK);
+    for (int group = 0; group < groups; group++) {
+      enter(group);
+      workers.run(blocks, operations(), sumTask);
+    }
+    if (dh != 0) {
+      for (int group = 0; group < groups; group++) {
+        enter(group);
+        workers.run(blocks, operations(), gradientTask);
+        workers.run(ceilDiv(lastClass - firstClass, WIDE), operations(), weightTask);
+      }
+    }
+    double total = 0;
+    for (int row = 0; row < lastRow - firstRow; row++) {
+      double logSumExp = get(maxima + row * 4L) + Math.log(Simd.getDouble(sums + row * 8L));
+      total += logSumExp - get(wanted + row * 4L);
+    }
+    return total;
+  }
+
+  private long operations() {
+    return 2L * (lastRow - firstRow) * (lastClass - firstClass) * width;
+  }
+
+  /** Makes a group of classes the one under way and packs its rows of w. */
+  private void enter(int group) {
+    if (group == entered) {
+      return;
+    }
+    entered = group;
+    firstClass = group * groupClasses;
+    lastClass = Math.min(classes, firstClass + groupClasses);
+    int panels = ceilDiv(lastClass - firstClass, WIDE);
+    workers.run(panels, 4L * (lastClass - firstClass) * width, packTask);
+  }
+
+  private void pack(int panel, int worker) {
+    int from = firstClass + panel * WIDE;
+    int count = Math.min(WIDE, lastClass - from);
+    long rowBytes = width * 4L;
+    long at = w + from * rowBytes;
+    SimdTile.packTransposed(count, width, at, rowBytes, packed + panel * WIDE * rowBytes, WIDE);
+    if (padded != width) {
+      SimdTile.pack(count, width, at, rowBytes, plain + (long) panel * WIDE * padded * 4, padded);
+    }
+  }
+
+  private int blockRows(int block) {
+    return Math.min(BLOCK, lastRow - firstRow - block * BLOCK);
+  }
+
+  /** A block's scores in a panel: (BLOCK, WIDE). */
+  private long panelOf(int block, int panel) {
+    return scores + ((long) block * groupClasses + (long) panel * WIDE) * BLOCK * 4;
+  }
+
+  /** Sums a block's exponentials over the classes of the group; takes dh too if it is all. */
+  private void sum(int block, int worker) {
+    int count = blockRows(block);
+    long lanes = workers.own(worker).reserve((long) BLOCK * BYTES);
+    for (int r = 0; r < count; r++) {
+      store(FloatVector.broadcast(F, Float.NEGATIVE_INFINITY), lanes + (long) r * BYTES);
+    }
+    int panels = ceilDiv(lastClass - firstClass, WIDE);
+    for (int panel = 0; panel < panels; panel++) {
+      scorePanel(block, panel);
+      takeMaxima(count, panelOf(block, panel), lanes);
+    }
+    for (int r = 0; r < count; r++) {
+      enterRow(block, r, lanes + (long) r * BYTES);
+    }
+    boolean all = groups == 1 && dh != 0;
+    for (int panel = 0; panel < panels; panel++) {
+      exponentials(count, panelOf(block, panel), maxima + (long) block * BLOCK * 4, lanes);
+      if (all) {
+        multiply(block, panel);
+      }
+    }
+    for (int r = 0; r < count; r++) {
+      long at = sums + ((long) block * BLOCK + r) * 8;
+      Simd.setDouble(at, Simd.getDouble(at) + Simd.sum(lanes + (long) r * BYTES));
+    }
+  }
+
+  /** A block's scores in a panel; minus infinity beyond the last class. */
+  private void scorePanel(int block, int panel) {
+    int count = blockRows(block);
+    long rowBytes = width * 4L;
+    long at = h + ((long) firstRow + block * BLOCK) * rowBytes;
+    long to = panelOf(block, panel);
+    long from = packed + panel * WIDE * rowBytes;
+    for (int i = 0; i < count; i += SimdTile.ROWS) {
+      SimdTile.rows(
+          Math.min(SimdTile.ROWS, count - i),
+          WIDE,
+          width,
+          at + i * rowBytes,
+          rowBytes,
+          from,
+          WIDE * 4L,
+          to + i * (WIDE * 4L),
+          WIDE * 4L,
+          false);
+    }
+    int real = lastClass - firstClass - panel * WIDE;
+    for (int c = real; c < WIDE; c++) {
+      for (int r = 0; r < count; r++) {
+        set(to + (r * WIDE + c) * 4L, Float.NEGATIVE_INFINITY);
+      }
+    }
+  }
+
+  private static void takeMaxima(int count, long panel, long lanes) {
+    for (int r = 0; r < count; r++) {
+      long at = panel + r * (WIDE * 4L);
+      FloatVector most = load(lanes + (long) r * BYTES);
+      for (int c = 0; c < WIDE; c += LANES) {
+        FloatVector x = load(at + c * 4L);
+        // A NaN is not greater, and shows in the sum.
+        most = most.blend(x, x.compare(VectorOperators.GT, most));
+      }
+      store(most, lanes + (long) r * BYTES);
+    }
+  }
+
+  /** Brings a row's maximum and sum up to this group, and notes the score of its target. */
+  private void enterRow(int block, int r, long lanes) {
+    long row = (long) block * BLOCK + r;
+    float before = firstClass == 0 ? Float.NEGATIVE_INFINITY : get(maxima + row * 4);
+    float most = Math.max(before, load(lanes).reduceLanes(VectorOperators.MAX));
+    set(maxima + row * 4, most);
+    double sum = firstClass == 0 ? 0 : Simd.getDouble(sums + row * 8) * Math.exp(before - most);
+    Simd.setDouble(sums + row * 8, sum);
+    long target = targetIn(block, r);
+    if (target != 0) {
+      set(wanted + row * 4, get(target));
+    }
+    store(FloatVector.zero(F), lanes);
+  }
+
+  /** Where a row's target stands in the scores, or 0 where this group does not hold it. */
+  private long targetIn(int block, int r) {
+    int target = getInt(targets + ((long) firstRow + block * BLOCK + r) * 4);
+    if (target < firstClass || target >= lastClass) {
+      return 0;
+    }
+    int place = target - firstClass;
+    return panelOf(block, place / WIDE) + ((long) r * WIDE + place % WIDE) * 4;
+  }
+
+  /** Turns a panel's scores to exponentials and adds them to the rows' sums, lane by lane. */
+  private static void exponentials(int count, long panel, long maxima, long lanes) {
+    for (int r = 0; r < count; r++) {
+      long at = panel + r * (WIDE * 4L);
+      FloatVector most = FloatVector.broadcast(F, get(maxima + r * 4L));
+      FloatVector sum = load(lanes + (long) r * BYTES);
+      for (int c = 0; c < WIDE; c += LANES) {
+        FloatVector x = Simd.exp(load(at + c * 4L).sub(most));
+        sum = sum.add(x);
+        store(x, at + c * 4L);
+      }
+      store(sum, lanes + (long) r * BYTES);
+    }
+  }
+
+  /** Adds a panel's exponentials times its rows of w to a block's products. */
+  private void multiply(int block, int panel) {
+    int from = firstClass + panel * WIDE;
+    long other =
+        padded == width ? w + (long) from * width * 4 : plain + (long) panel * WIDE * padded * 4;
+    SimdTile.multiplyRows(
+        blockRows(block),
+        padded,
+        Math.min(WIDE, lastClass - from),
+        panelOf(block, panel),
+        WIDE * 4L,
+        other,
+        padded * 4L,
+        products + (long) block * BLOCK * padded * 4,
+        padded * 4L,
+        from > 0);
+  }
+
+  /** A block's dh, and what the classes of the group need for dw. */
+  private void gradient(int block, int worker) {
+    int count = blockRows(block);
+    if (groups > 1) {
+      long lanes = workers.own(worker).reserve((long) BLOCK * BYTES);
+      for (int panel = 0; panel < ceilDiv(lastClass - firstClass, WIDE); panel++) {
+        scorePanel(block, panel);
+        exponentials(count, panelOf(block, panel), maxima + (long) block * BLOCK * 4, lanes);
+        multiply(block, panel);
+      }
+    }
+    for (int r = 0; r < count; r++) {
+      long row = (long) block * BLOCK + r;
+      double sum = Simd.getDouble(sums + row * 8);
+      long target = targetIn(block, r);
+      if (target != 0) {
+        set(target, (float) (get(target) - sum));
+      }
+      float factor = (float) (1 / (sum * rows));
+      scaleRow(h + (firstRow + row) * width * 4, scaled + row * padded * 4, factor);
+      if (lastClass == classes) {
+        finishRow(row, factor);
+      }
+    }
+  }
+
+  private void scaleRow(long from, long to, float factor) {
+    for (int c = 0; c < padded; c += LANES) {
+      FloatVector x = load(from + c * 4L, F.indexInRange(Math.min(c, width), width));
+      store(x.mul(factor), to + c * 4L);
+    }
+  }
+
+  /** A row of dh: its products over the denominator, less its target's row of w. */
+  private void finishRow(long row, float factor) {
+    long target = w + (long) getInt(targets + (firstRow + row) * 4) * width * 4;
+    FloatVector share = FloatVector.broadcast(F, -1f / rows);
+    for (int c = 0; c < width; c += LANES) {
+      VectorMask<Float> mask = F.indexInRange(c, width);
+      FloatVector x = load(products + (row * padded + c) * 4).mul(factor);
+      x = load(target + c * 4L, mask).fma(share, x);
+      store(x, dh + ((firstRow + row) * width + c) * 4, mask);
+    }
+  }
+
+  /** Adds the blocks' part in a panel's rows of dw, rows ascending. */
+  private void weightGradient(int panel, int worker) {
+    int from = firstClass + panel * WIDE;
+    int count = Math.min(WIDE, lastClass - from);
+    long to = dw + (long) from * width * 4;
+    boolean direct = padded == width;
+    long sum = direct ? to : workers.own(worker).reserve((long) WIDE * padded * 4);
+    for (int block = 0; block < ceilDiv(lastRow - firstRow, BLOCK); block++) {
+      SimdTile.multiplyCols(
+          count,
+          padded,
+          blockRows(block),
+          panelOf(block, panel),
+          WIDE * 4L,
+          scaled + (long) block * BLOCK * padded * 4,
+          padded * 4L,
+          sum,
+          padded * 4L,
+          direct || block > 0);
+    }
+    for (int i = 0; i < count && !direct; i++) {
+      for (int c = 0; c < width; c += LANES) {
+        VectorMask<Float> mask = F.indexInRange(c, width);
+        long at = to + ((long) i * width + c) * 4;
+        store(load(at, mask).add(load(sum + ((long) i * padded + c) * 4)), at, mask);
+      }
+    }
+  }
+}
