@@ -6,5 +6,7 @@ module dev.rhumb.engine {
 
   exports dev.rhumb.checkpoint;
   exports dev.rhumb.data;
+  exports dev.rhumb.eval;
   exports dev.rhumb.model;
+  exports dev.rhumb.train;
 }

@@ -56,6 +56,11 @@ public abstract class Kernels implements AutoCloseable {
   /** One line for logs: backend, width, threads. */
   public abstract String describe();
 
+  /** Whether this backend works on host memory, so that a mapped file can be used in place. */
+  public final boolean usesHostMemory() {
+    return backend() != Backend.CUDA;
+  }
+
   /** A zeroed buffer on this backend's device; the caller closes it. */
   public abstract Buffer allocate(DType dtype, long count);
 

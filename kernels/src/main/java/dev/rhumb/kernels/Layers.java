@@ -1,5 +1,8 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
 /**
  * Element-wise and row-wise layers, forward and backward. See {@link Kernels} for the rules that
  * all operations share.
@@ -180,6 +183,26 @@ public abstract class Layers {
     doScatterAdd((int) rows, (int) cols, ids, x, scale, (int) tableRows, table);
   }
 
+  /**
+   * table[ids[r]] = x[r]: rows put back where {@link #gather} found them.
+   *
+   * @param ids (rows), distinct, each from 0 to tableRows - 1
+   * @param x (rows, cols), contiguous
+   * @param table (tableRows, cols), contiguous
+   * @throws IllegalArgumentException when an id is out of range: it names the row; nothing is
+   *     written
+   */
+  public final void scatter(
+      long rows, long cols, Buffer ids, Buffer x, long tableRows, Buffer table) {
+    Check.count("scatter", "rows", rows, 0);
+    Check.count("scatter", "cols", cols, 1);
+    Check.count("scatter", "tableRows", tableRows, 0);
+    Check.vector("scatter", "ids", ids, DType.I32, rows);
+    Check.matrix("scatter", "x", x, rows, cols, cols);
+    Check.matrix("scatter", "table", table, tableRows, cols, cols);
+    doScatter((int) rows, (int) cols, ids, x, (int) tableRows, table);
+  }
+
   abstract void doLayerNorm(
       int rows,
       int cols,
@@ -225,4 +248,21 @@ public abstract class Layers {
 
   abstract void doScatterAdd(
       int rows, int cols, Buffer ids, Buffer x, float scale, int tableRows, Buffer table);
+
+  /** Copies on the host, which the backends there share: there is no arithmetic in it. */
+  void doScatter(int rows, int cols, Buffer ids, Buffer x, int tableRows, Buffer table) {
+    MemorySegment id = ids.segment();
+    for (int r = 0; r < rows; r++) {
+      int to = id.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, r);
+      if (to < 0 || to >= tableRows) {
+        throw new IllegalArgumentException(
+            "scatter: ids[" + r + "] = " + to + ", but the table has " + tableRows + " rows");
+      }
+    }
+    long bytes = 4L * cols;
+    for (int r = 0; r < rows; r++) {
+      long to = id.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, r);
+      MemorySegment.copy(x.segment(), r * bytes, table.segment(), to * bytes, bytes);
+    }
+  }
 }

@@ -19,7 +19,11 @@ final class Forward {
   private static final int UP = 3;
   private static final int DOWN = 4;
 
-  private final Kernels kernels;
+  /** A block's attention: from queries, keys and values in {@code qkv} to {@code attention}. */
+  interface Attend {
+    void run(int block, Activations.Block activations);
+  }
+
   private final Dense dense;
   private final Layers layers;
   private final ModelConfig config;
@@ -28,14 +32,14 @@ final class Forward {
   private final Buffer positions;
   private final Buffer normWeight;
   private final Buffer normBias;
+  private final Attend attend;
   final Activations activations;
 
   float dropout;
   long key;
   long stream;
 
-  Forward(Kernels kernels, Model model, Activations activations) {
-    this.kernels = kernels;
+  Forward(Kernels kernels, Model model, Activations activations, Attend attend) {
     dense = kernels.dense();
     layers = kernels.layers();
     config = model.config();
@@ -48,6 +52,7 @@ final class Forward {
     normWeight = parameters.get("final_norm.weight");
     normBias = parameters.get("final_norm.bias");
     this.activations = activations;
+    this.attend = attend;
   }
 
   /** The dropout stream of the embeddings. */
@@ -76,27 +81,25 @@ final class Forward {
     return stream(block, DOWN);
   }
 
-  void embed(Batch batch) {
-    long n = batch.rows();
+  void embed(long n, Buffer items, Buffer places) {
     long d = config.width();
     Buffer h = activations.embedded;
     layers.gather(
         n,
         d,
-        batch.items(),
+        items,
         config.items() + 1L,
         parameters.get(Parameters.ITEMS),
         config.embeddingScale(),
         0,
         h);
-    layers.gather(n, d, batch.positions(), config.maxLength(), positions, 1, 1, h);
+    layers.gather(n, d, places, config.maxLength(), positions, 1, 1, h);
     drop(n, d, embeddingStream(), h);
   }
 
   /** A block up to what its MLP gives. */
-  void blockToMlp(int i, Batch batch) {
+  void blockToMlp(int i, long n) {
     boolean sasrec = config.style() == BlockStyle.SASREC;
-    long n = batch.rows();
     long d = config.width();
     long m = config.feedForward();
     Parameters.Block p = blocks[i];
@@ -118,26 +121,7 @@ final class Forward {
     } else {
       linear(n, d, 3 * d, a.norm1(), p.inWeight(), p.inBias(), Activation.NONE, a.qkv(), 3 * d);
     }
-    kernels
-        .attention()
-        .forward(
-            batch.sequences(),
-            batch.offsets(),
-            n,
-            config.heads(),
-            config.headWidth(),
-            a.qkv(),
-            3 * d,
-            a.qkv().slice(d, a.qkv().count() - d),
-            3 * d,
-            a.qkv().slice(2 * d, a.qkv().count() - 2 * d),
-            3 * d,
-            dropout,
-            key,
-            attentionStream(i),
-            a.attention(),
-            d,
-            a.logSumExp());
+    attend.run(i, a);
     linear(n, d, d, a.attention(), p.outWeight(), p.outBias(), Activation.NONE, a.middle(), d);
     if (sasrec) {
       dense.add(n * d, 1, a.norm1(), 1, a.middle(), a.middle());
@@ -158,15 +142,15 @@ final class Forward {
   }
 
   /** The rest of a block: the residual around its MLP. */
-  void blockFromMlp(int i, Batch batch) {
+  void blockFromMlp(int i, long n) {
     Activations.Block a = activations.blocks[i];
     Buffer residual = config.style() == BlockStyle.SASREC ? a.norm2() : a.middle();
-    dense.add(batch.rows() * (long) config.width(), 1, residual, 1, a.mlp(), a.out());
+    dense.add(n * config.width(), 1, residual, 1, a.mlp(), a.out());
   }
 
-  void finalNorm(Batch batch) {
+  void finalNorm(long n) {
     norm(
-        batch.rows(),
+        n,
         activations.blocks[config.layers() - 1].out(),
         normWeight,
         normBias,

@@ -29,7 +29,9 @@ public final class Inference implements AutoCloseable {
     this.maxSequences = maxSequences;
     this.maxRows = maxRows;
     activations = new Activations(kernels, model.config(), maxRows, false);
-    forward = new Forward(kernels, model, activations);
+    BatchAttention attention = new BatchAttention(kernels, model.config());
+    forward =
+        new Forward(kernels, model, activations, (i, a) -> attention.forward(batch, a, 0, 0, 0));
     last = kernels.allocate(DType.F32, (long) maxSequences * model.config().width());
   }
 
@@ -63,19 +65,20 @@ public final class Inference implements AutoCloseable {
     }
     this.site = site;
     this.batch = batch;
-    forward.embed(batch);
+    int n = batch.rows();
+    forward.embed(n, batch.items(), batch.positions());
     int blocks = site.kind() == Site.Kind.LAST ? config.layers() : site.block();
     for (int i = 0; i < blocks; i++) {
-      forward.blockToMlp(i, batch);
-      forward.blockFromMlp(i, batch);
+      forward.blockToMlp(i, n);
+      forward.blockFromMlp(i, n);
     }
     switch (site.kind()) {
       case BLOCK -> {
-        forward.blockToMlp(site.block(), batch);
-        forward.blockFromMlp(site.block(), batch);
+        forward.blockToMlp(site.block(), n);
+        forward.blockFromMlp(site.block(), n);
       }
-      case MLP -> forward.blockToMlp(site.block(), batch);
-      case LAST -> forward.finalNorm(batch);
+      case MLP -> forward.blockToMlp(site.block(), n);
+      case LAST -> forward.finalNorm(n);
     }
   }
 
@@ -99,14 +102,15 @@ public final class Inference implements AutoCloseable {
     if (site.kind() == Site.Kind.LAST) {
       return;
     }
+    int n = batch.rows();
     if (site.kind() == Site.Kind.MLP) {
-      forward.blockFromMlp(site.block(), batch);
+      forward.blockFromMlp(site.block(), n);
     }
     for (int i = site.block() + 1; i < model.config().layers(); i++) {
-      forward.blockToMlp(i, batch);
-      forward.blockFromMlp(i, batch);
+      forward.blockToMlp(i, n);
+      forward.blockFromMlp(i, n);
     }
-    forward.finalNorm(batch);
+    forward.finalNorm(n);
   }
 
   /**

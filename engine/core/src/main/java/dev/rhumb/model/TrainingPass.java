@@ -1,7 +1,6 @@
 package dev.rhumb.model;
 
 import dev.rhumb.kernels.Activation;
-import dev.rhumb.kernels.Attention;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Dense;
@@ -18,7 +17,7 @@ import dev.rhumb.kernels.Layers;
 public final class TrainingPass implements AutoCloseable {
   private final Dense dense;
   private final Layers layers;
-  private final Attention attention;
+  private final BatchAttention attention;
   private final Kernels kernels;
   private final Model model;
   private final ModelConfig config;
@@ -33,17 +32,18 @@ public final class TrainingPass implements AutoCloseable {
   private final Buffer dAttention;
   private final Buffer dQkv;
   private final float[] lossValue = new float[1];
+  private Batch batch;
 
   /** A workspace for batches of up to so many rows. */
   public TrainingPass(Kernels kernels, Model model, int maxRows) {
     this.kernels = kernels;
     this.model = model;
+    config = model.config();
     dense = kernels.dense();
     layers = kernels.layers();
-    attention = kernels.attention();
-    config = model.config();
+    attention = new BatchAttention(kernels, config);
     activations = new Activations(kernels, config, maxRows, true);
-    forward = new Forward(kernels, model, activations);
+    forward = new Forward(kernels, model, activations, this::attend);
     gradients = new Parameters(kernels, config);
     long n = maxRows;
     long d = config.width();
@@ -66,17 +66,18 @@ public final class TrainingPass implements AutoCloseable {
    * @return the mean loss
    */
   public float run(Batch batch, long key, long stream) {
+    this.batch = batch;
     long n = batch.rows();
     long d = config.width();
     forward.dropout = config.dropout();
     forward.key = key;
     forward.stream = stream;
-    forward.embed(batch);
+    forward.embed(n, batch.items(), batch.positions());
     for (int i = 0; i < config.layers(); i++) {
-      forward.blockToMlp(i, batch);
-      forward.blockFromMlp(i, batch);
+      forward.blockToMlp(i, n);
+      forward.blockFromMlp(i, n);
     }
-    forward.finalNorm(batch);
+    forward.finalNorm(n);
 
     gradients.flat().zero();
     Buffer dItems = gradients.get(Parameters.ITEMS);
@@ -103,9 +104,9 @@ public final class TrainingPass implements AutoCloseable {
         dh);
     for (int i = config.layers() - 1; i >= 0; i--) {
       if (config.style() == BlockStyle.SASREC) {
-        sasrecBackward(i, batch);
+        sasrecBackward(i);
       } else {
-        gptBackward(i, batch);
+        gptBackward(i);
       }
     }
     drop(n, d, forward.embeddingStream(), dh);
@@ -136,7 +137,7 @@ public final class TrainingPass implements AutoCloseable {
   }
 
   /** dh (N, D): on entry the gradient in the block's output, on return in its input. */
-  private void sasrecBackward(int i, Batch batch) {
+  private void sasrecBackward(int i) {
     long n = batch.rows();
     long d = config.width();
     long m = config.feedForward();
@@ -168,7 +169,7 @@ public final class TrainingPass implements AutoCloseable {
         dAttention,
         g.outWeight(),
         g.outBias());
-    attentionBackward(i, batch);
+    attentionBackward(i);
     linearBackward(
         n,
         d,
@@ -199,7 +200,7 @@ public final class TrainingPass implements AutoCloseable {
   }
 
   /** dh (N, D): on entry the gradient in the block's output, on return in its input. */
-  private void gptBackward(int i, Batch batch) {
+  private void gptBackward(int i) {
     long n = batch.rows();
     long d = config.width();
     long m = config.feedForward();
@@ -231,7 +232,7 @@ public final class TrainingPass implements AutoCloseable {
         dAttention,
         g.outWeight(),
         g.outBias());
-    attentionBackward(i, batch);
+    attentionBackward(i);
     linearBackward(
         n, d, 3 * d, a.norm1(), d, p.inWeight(), dQkv, 3 * d, 0, dMiddle, g.inWeight(), g.inBias());
     normBackward(n, dMiddle, a.in(), block(i, 1), a.mean1(), a.rstd1(), 1, dh);
@@ -241,35 +242,19 @@ public final class TrainingPass implements AutoCloseable {
     return "blocks." + i + ".norm" + norm;
   }
 
-  private void attentionBackward(int i, Batch batch) {
-    long d = config.width();
-    Buffer qkv = activations.blocks[i].qkv();
+  private void attend(int i, Activations.Block a) {
+    attention.forward(batch, a, config.dropout(), forward.key, forward.attentionStream(i));
+  }
+
+  private void attentionBackward(int i) {
     attention.backward(
-        batch.sequences(),
-        batch.offsets(),
-        batch.rows(),
-        config.heads(),
-        config.headWidth(),
-        qkv,
-        3 * d,
-        qkv.slice(d, qkv.count() - d),
-        3 * d,
-        qkv.slice(2 * d, qkv.count() - 2 * d),
-        3 * d,
+        batch,
+        activations.blocks[i],
         config.dropout(),
         forward.key,
         forward.attentionStream(i),
-        activations.blocks[i].attention(),
-        d,
-        activations.blocks[i].logSumExp(),
         dAttention,
-        d,
-        dQkv,
-        3 * d,
-        dQkv.slice(d, dQkv.count() - d),
-        3 * d,
-        dQkv.slice(2 * d, dQkv.count() - 2 * d),
-        3 * d);
+        dQkv);
   }
 
   /**

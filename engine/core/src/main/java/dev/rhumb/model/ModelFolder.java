@@ -1,0 +1,206 @@
+package dev.rhumb.model;
+
+import dev.rhumb.checkpoint.AtomicFiles;
+import dev.rhumb.checkpoint.FormatException;
+import dev.rhumb.checkpoint.Json;
+import dev.rhumb.checkpoint.JsonObject;
+import dev.rhumb.checkpoint.Safetensors;
+import dev.rhumb.data.Catalogue;
+import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.Kernels;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A model on disk: {@code config.json}, {@code model.safetensors}, {@code items.tsv}. An opened
+ * folder's weights are the mapped file where the backend works on host memory, and a copy on the
+ * device elsewhere.
+ *
+ * <p>Ownership: owns its model. Threads: any number may read.
+ */
+public final class ModelFolder implements AutoCloseable {
+  /** The version of the layout that this code reads and writes. */
+  public static final int FORMAT = 1;
+
+  private final Path folder;
+  private final Model model;
+  private final Catalogue catalogue;
+  private final Description description;
+
+  /**
+   * What {@code config.json} says beside the architecture.
+   *
+   * @param datasetName what the user called the data
+   * @param fingerprint of the data that the model was trained on
+   * @param split the name of the split
+   * @param training settings of the run, by name
+   */
+  public record Description(
+      String datasetName, String fingerprint, String split, Map<String, Object> training) {}
+
+  private ModelFolder(Path folder, Model model, Catalogue catalogue, Description description) {
+    this.folder = folder;
+    this.model = model;
+    this.catalogue = catalogue;
+    this.description = description;
+  }
+
+  /** The file of weights. */
+  public static Path weights(Path folder) {
+    return folder.resolve("model.safetensors");
+  }
+
+  /** Writes all but the weights. */
+  public static void writeDescription(
+      Path folder, ModelConfig c, Catalogue catalogue, Description description) {
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw new UncheckedIOException("model folder " + folder + " cannot be made", e);
+    }
+    Map<String, Object> config = new LinkedHashMap<>();
+    config.put("format", FORMAT);
+    config.put("architecture", architecture(c));
+    Map<String, Object> data = new LinkedHashMap<>();
+    data.put("name", description.datasetName);
+    data.put("fingerprint", description.fingerprint);
+    data.put("split", description.split);
+    config.put("dataset", data);
+    config.put("training", description.training);
+    // CAT catalogue.save(folder.resolve("items.tsv"));
+    AtomicFiles.writeString(folder.resolve("config.json"), Json.write(config));
+  }
+
+  /** Writes the weights; the earlier file stays until they are all there. */
+  public static void writeWeights(Path folder, Parameters parameters) {
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    for (Tensor tensor : parameters.tensors()) {
+      tensors.add(new Safetensors.Tensor(tensor.name(), tensor.shape(), tensor.data()));
+    }
+    Safetensors.write(weights(folder), Map.of("format", "rhumb-" + FORMAT), tensors);
+  }
+
+  /**
+   * Opens a folder.
+   *
+   * @throws FormatException when a file in it is missing, damaged or of another version: it names
+   *     the file, place and mend
+   */
+  public static ModelFolder open(Kernels kernels, Path folder) {
+    Path file = folder.resolve("config.json");
+    if (!Files.exists(file)) {
+      throw new FormatException(
+          file,
+          "the file",
+          "is missing, so this is no model folder",
+          "train a model there with `rhumb train`");
+    }
+    JsonObject config = Json.readObject(file);
+    if (config.integer("format", 0, Long.MAX_VALUE) != FORMAT) {
+      throw config.refuse(
+          "format",
+          "is version " + config.value("format") + "; this build reads version " + FORMAT,
+          "use the build that wrote it, or train again");
+    }
+    ModelConfig architecture = architecture(config.object("architecture"));
+    JsonObject data = config.object("dataset");
+    Map<String, Object> training = new LinkedHashMap<>();
+    JsonObject settings = config.object("training");
+    for (String key : settings.keys()) {
+      training.put(key, settings.value(key));
+    }
+    Description description =
+        new Description(
+            data.string("name"), data.string("fingerprint"), data.string("split"), training);
+    Catalogue catalogue = Catalogue.load(folder.resolve("items.tsv"));
+    if (catalogue.items() != architecture.items()) {
+      throw new FormatException(
+          folder.resolve("items.tsv"),
+          "the file",
+          "lists " + catalogue.items() + " items, but config.json says " + architecture.items(),
+          "restore both from one copy of the model");
+    }
+    return new ModelFolder(
+        folder, openModel(kernels, architecture, weights(folder)), catalogue, description);
+  }
+
+  private static Model openModel(Kernels kernels, ModelConfig config, Path file) {
+    Safetensors tensors = Safetensors.open(file);
+    try {
+      Parameters mapped =
+          new Parameters(config, (name, shape) -> tensors.tensor(name, DType.F32, shape), tensors);
+      if (kernels.usesHostMemory()) {
+        return new Model(config, mapped);
+      }
+      Parameters copy = new Parameters(kernels, config);
+      copy.copyFrom(mapped);
+      mapped.close();
+      return new Model(config, copy);
+    } catch (RuntimeException | Error e) {
+      tensors.close();
+      throw e;
+    }
+  }
+
+  /** Where it lies. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** The model; owned by this object. */
+  public Model model() {
+    return model;
+  }
+
+  /** The items with titles and attributes. */
+  public Catalogue catalogue() {
+    return catalogue;
+  }
+
+  /** What the configuration says beside the architecture. */
+  public Description description() {
+    return description;
+  }
+
+  @Override
+  public void close() {
+    model.close();
+  }
+
+  private static Map<String, Object> architecture(ModelConfig c) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("style", c.style().label());
+    map.put("items", c.items());
+    map.put("width", c.width());
+    map.put("layers", c.layers());
+    map.put("heads", c.heads());
+    map.put("max_length", c.maxLength());
+    map.put("feed_forward", c.feedForward());
+    map.put("dropout", (double) c.dropout());
+    map.put("norm_eps", (double) c.normEps());
+    return map;
+  }
+
+  private static ModelConfig architecture(JsonObject json) {
+    try {
+      return new ModelConfig(
+          BlockStyle.of(json.string("style")),
+          json.integer("items", 1, Integer.MAX_VALUE),
+          json.integer("width", 1, Integer.MAX_VALUE),
+          json.integer("layers", 1, Integer.MAX_VALUE),
+          json.integer("heads", 1, Integer.MAX_VALUE),
+          json.integer("max_length", 1, Integer.MAX_VALUE),
+          json.integer("feed_forward", 1, Integer.MAX_VALUE),
+          (float) json.number("dropout"),
+          (float) json.number("norm_eps"));
+    } catch (IllegalArgumentException e) {
+      throw json.refuse("style", "describes no model: " + e.getMessage(), "restore config.json");
+    }
+  }
+}

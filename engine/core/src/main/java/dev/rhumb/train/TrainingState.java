@@ -1,0 +1,123 @@
+package dev.rhumb.train;
+
+import dev.rhumb.checkpoint.Json;
+import dev.rhumb.checkpoint.JsonObject;
+import dev.rhumb.checkpoint.Safetensors;
+import dev.rhumb.model.Parameters;
+import dev.rhumb.model.Tensor;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * All that a bit-exact resume needs, in one file that is replaced whole after every epoch:
+ * parameters, both moments of Adam, the count of steps, and the history, from which the rest
+ * follows. Randomness is counter-based, so there is no generator to keep.
+ */
+final class TrainingState {
+  private static final String SETTINGS = "settings";
+  private static final String HISTORY = "history";
+  private static final String STEP = "step";
+
+  private final Path file;
+
+  TrainingState(Path folder) {
+    file = folder.resolve("training").resolve("state.safetensors");
+  }
+
+  boolean exists() {
+    return Files.exists(file);
+  }
+
+  Path file() {
+    return file;
+  }
+
+  void write(
+      String settings,
+      long step,
+      List<EpochReport> history,
+      Parameters x,
+      Parameters m,
+      Parameters v) {
+    try {
+      Files.createDirectories(file.getParent());
+    } catch (IOException e) {
+      throw new UncheckedIOException("folder " + file.getParent() + " cannot be made", e);
+    }
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    add(tensors, "x.", x);
+    add(tensors, "m.", m);
+    add(tensors, "v.", v);
+    Map<String, String> metadata = new LinkedHashMap<>();
+    metadata.put(SETTINGS, settings);
+    metadata.put(STEP, Long.toString(step));
+    metadata.put(HISTORY, Json.write(history.stream().map(TrainingState::toJson).toList()));
+    Safetensors.write(file, metadata, tensors);
+  }
+
+  /** Fills the parameters and the history; returns the count of steps. */
+  long read(String settings, List<EpochReport> history, Parameters x, Parameters m, Parameters v) {
+    try (Safetensors in = Safetensors.open(file)) {
+      Map<String, String> metadata = in.metadata();
+      if (!settings.equals(metadata.get(SETTINGS))) {
+        throw new IllegalArgumentException(
+            "the run in "
+                + file.getParent().getParent()
+                + " has other settings:\n"
+                + metadata.get(SETTINGS)
+                + "\nnot\n"
+                + settings
+                + "\nresume with those, or train into another folder");
+      }
+      take(in, "x.", x);
+      take(in, "m.", m);
+      take(in, "v.", v);
+      Object list = Json.parse(metadata.getOrDefault(HISTORY, ""), file + " (" + HISTORY + ")");
+      for (Object entry : (List<?>) list) {
+        history.add(fromJson(JsonObject.of(entry, file + " (" + HISTORY + ")")));
+      }
+      return Long.parseLong(metadata.getOrDefault(STEP, ""));
+    }
+  }
+
+  private static void add(List<Safetensors.Tensor> tensors, String prefix, Parameters parameters) {
+    for (Tensor tensor : parameters.tensors()) {
+      tensors.add(new Safetensors.Tensor(prefix + tensor.name(), tensor.shape(), tensor.data()));
+    }
+  }
+
+  private static void take(Safetensors in, String prefix, Parameters parameters) {
+    for (Tensor tensor : parameters.tensors()) {
+      in.copyTo(prefix + tensor.name(), tensor.data(), tensor.shape());
+    }
+  }
+
+  private static Map<String, Object> toJson(EpochReport r) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("epoch", r.epoch());
+    map.put("loss", r.loss());
+    map.put("validation_ndcg", r.validationNdcg());
+    map.put("validation_hit_rate", r.validationHitRate());
+    map.put("train_seconds", r.trainSeconds());
+    map.put("validation_seconds", r.validationSeconds());
+    map.put("best", r.best());
+    return map;
+  }
+
+  private static EpochReport fromJson(JsonObject o) {
+    return new EpochReport(
+        o.integer("epoch", 1, Integer.MAX_VALUE),
+        o.number("loss"),
+        o.number("validation_ndcg"),
+        o.number("validation_hit_rate"),
+        o.number("train_seconds"),
+        o.number("validation_seconds"),
+        o.flag("best"));
+  }
+}
