@@ -7,6 +7,9 @@ module dev.rhumb.engine {
   exports dev.rhumb.checkpoint;
   exports dev.rhumb.data;
   exports dev.rhumb.eval;
+  exports dev.rhumb.interpret;
   exports dev.rhumb.model;
+  exports dev.rhumb.sae;
+  exports dev.rhumb.steer;
   exports dev.rhumb.train;
 }

@@ -100,20 +100,24 @@ public final class Attributes {
         "no attribute \""
             + name
             + "\" is known; "
-            + (names.isEmpty() ? "the items have none" : offer(name)));
+            + (names.isEmpty()
+                ? "the items have none"
+                : "the nearest are " + nearest(names, name)));
   }
 
-  private String offer(String name) {
+  /**
+   * The few of {@code names} that are spelt most like {@code name}, quoted, for an error message.
+   */
+  public static String nearest(Collection<String> names, String name) {
     String wanted = name.toLowerCase(Locale.ROOT);
-    return "the nearest are "
-        + names.stream()
-            .sorted(
-                Comparator.<String>comparingInt(
-                        known -> distance(wanted, known.toLowerCase(Locale.ROOT)))
-                    .thenComparing(Comparator.naturalOrder()))
-            .limit(OFFERED)
-            .map(known -> '"' + known + '"')
-            .collect(Collectors.joining(", "));
+    return names.stream()
+        .sorted(
+            Comparator.<String>comparingInt(
+                    known -> distance(wanted, known.toLowerCase(Locale.ROOT)))
+                .thenComparing(Comparator.naturalOrder()))
+        .limit(OFFERED)
+        .map(known -> '"' + known + '"')
+        .collect(Collectors.joining(", "));
   }
 
   /** Levenshtein's distance, counted in UTF-16 units. */

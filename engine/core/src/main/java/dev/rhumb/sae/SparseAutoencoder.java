@@ -1,0 +1,296 @@
+package dev.rhumb.sae;
+
+import dev.rhumb.checkpoint.AtomicFiles;
+import dev.rhumb.checkpoint.FormatException;
+import dev.rhumb.checkpoint.Json;
+import dev.rhumb.checkpoint.JsonObject;
+import dev.rhumb.checkpoint.Safetensors;
+import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.PackedEncoder;
+import dev.rhumb.model.ModelConfig;
+import dev.rhumb.model.Site;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A TopK sparse autoencoder on raw hidden states of a site: z = the K largest of W_enc (x - b_dec)
+ * + b_enc, rectified; x^ = the sum of z_f W_dec[f], + b_dec. Rows of W_dec have unit norm, so an
+ * activation says how far it moves the hidden state.
+ *
+ * <p>Files, in the layout that SAELens reads: {@code cfg.json} and {@code sae_weights.safetensors}
+ * with W_enc (D, F), W_dec (F, D), b_enc (F), b_dec (D).
+ *
+ * <p>Ownership: closes its weights. Threads: any number may read at once, each with kernels of its
+ * own; whoever changes weights calls {@link #refresh} before the next encode, with no reader about.
+ */
+public final class SparseAutoencoder implements AutoCloseable {
+  /** The name of the configuration in its folder. */
+  public static final String CONFIG_FILE = "cfg.json";
+
+  /** The name of the weights in its folder. */
+  public static final String WEIGHTS_FILE = "sae_weights.safetensors";
+
+  private static final int MOST = 1 << 24;
+
+  private final Site site;
+  private final int kept;
+  private final SaeWeights weights;
+  private final PackedEncoder packed;
+  private final Map<String, Object> metadata;
+
+  /**
+   * An autoencoder with all weights 0.
+   *
+   * @param features F
+   * @param width D
+   * @param kept K, from 1 to F
+   * @param metadata what else its files say of it: values of {@link Json}
+   */
+  public SparseAutoencoder(
+      Kernels kernels, Site site, int features, int width, int kept, Map<String, Object> metadata) {
+    if (features < 1 || width < 1 || kept < 1 || kept > features) {
+      throw new IllegalArgumentException(
+          "SAE: F = "
+              + features
+              + ", D = "
+              + width
+              + ", K = "
+              + kept
+              + ", but F and D must be at least 1 and K from 1 to F");
+    }
+    this.site = site;
+    this.kept = kept;
+    this.metadata = java.util.Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
+    weights = new SaeWeights(kernels, features, width);
+    packed = kernels.sae().encoder(features, width);
+    refresh(kernels);
+  }
+
+  /** Where in the transformer it sits. */
+  public Site site() {
+    return site;
+  }
+
+  /** F. */
+  public int features() {
+    return weights.features;
+  }
+
+  /** D. */
+  public int width() {
+    return weights.width;
+  }
+
+  /** K. */
+  public int kept() {
+    return kept;
+  }
+
+  /** What its files say of its training and data; cannot be changed. */
+  public Map<String, Object> metadata() {
+    return metadata;
+  }
+
+  /** W_enc (F, D), one row for each feature. Owned by this object. */
+  public Buffer encoderWeights() {
+    return weights.encoder;
+  }
+
+  /** W_dec (F, D), one row for each feature. Owned by this object. */
+  public Buffer decoderWeights() {
+    return weights.decoder;
+  }
+
+  /** b_enc (F). Owned by this object. */
+  public Buffer encoderBias() {
+    return weights.encoderBias;
+  }
+
+  /** b_dec (D). Owned by this object. */
+  public Buffer decoderBias() {
+    return weights.decoderBias;
+  }
+
+  /** The encoder as kernels take it. Owned by this object. */
+  public PackedEncoder packed() {
+    return packed;
+  }
+
+  /** Packs the encoder's weights again, after they changed. */
+  public void refresh(Kernels kernels) {
+    kernels
+        .sae()
+        .pack(
+            packed, features(), weights.encoder, weights.encoderBias, weights.decoderBias, null, 0);
+  }
+
+  /**
+   * Encodes, exactly: the selection is that of the float32 chain that {@link dev.rhumb.kernels.Sae}
+   * states.
+   *
+   * @param x (rows, D), contiguous
+   * @param indices (rows, K) int32, set: the kept features, the largest first
+   * @param values (rows, K), set: their activations
+   */
+  public void encode(Kernels kernels, long rows, Buffer x, Buffer indices, Buffer values) {
+    kernels.sae().encodeTopK(packed, rows, kept, x, width(), indices, values);
+  }
+
+  /**
+   * Decodes.
+   *
+   * @param indices (rows, K) int32
+   * @param values (rows, K)
+   * @param y (rows, D) contiguous, set
+   */
+  public void decode(Kernels kernels, long rows, Buffer indices, Buffer values, Buffer y) {
+    kernels
+        .sae()
+        .decode(
+            rows,
+            kept,
+            features(),
+            width(),
+            indices,
+            values,
+            weights.decoder,
+            weights.decoderBias,
+            y,
+            width());
+  }
+
+  /** Refuses a model whose hidden states it cannot read. */
+  public SparseAutoencoder requireFits(ModelConfig config) {
+    site.requireIn(config);
+    if (config.width() != width()) {
+      throw new IllegalArgumentException(
+          "SAE: it reads hidden states of width "
+              + width()
+              + ", but the model's are "
+              + config.width()
+              + " wide; use the SAE that was trained on this model");
+    }
+    return this;
+  }
+
+  /** The folder of a site's autoencoder within a model folder: {@code sae/block-0}. */
+  public static Path folder(Path modelFolder, Site site) {
+    return modelFolder.resolve("sae").resolve(site.folder());
+  }
+
+  /**
+   * Writes both files, each whole or not at all.
+   *
+   * @param folder made if need be
+   */
+  public void save(Path folder) {
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw new UncheckedIOException("cannot make the folder " + folder + ": " + e, e);
+    }
+    long f = features();
+    long d = width();
+    Map<String, Object> about = new LinkedHashMap<>();
+    about.put("hook_name", site.toString());
+    about.put("rhumb", metadata);
+    Map<String, Object> config = new LinkedHashMap<>();
+    config.put("d_in", d);
+    config.put("d_sae", f);
+    config.put("dtype", "float32");
+    config.put("device", "cpu");
+    config.put("apply_b_dec_to_input", true);
+    config.put("normalize_activations", "none");
+    config.put("reshape_activations", "none");
+    config.put("metadata", about);
+    config.put("k", kept);
+    config.put("architecture", "topk");
+    try (HostMatrix transposed = HostMatrix.transposeOf(weights.encoder, features(), width())) {
+      Safetensors.write(
+          folder.resolve(WEIGHTS_FILE),
+          Map.of("format", "pt"),
+          List.of(
+              new Safetensors.Tensor("W_enc", new long[] {d, f}, transposed.buffer()),
+              new Safetensors.Tensor("W_dec", new long[] {f, d}, weights.decoder),
+              new Safetensors.Tensor("b_enc", new long[] {f}, weights.encoderBias),
+              new Safetensors.Tensor("b_dec", new long[] {d}, weights.decoderBias)));
+    }
+    AtomicFiles.writeString(folder.resolve(CONFIG_FILE), Json.write(config));
+  }
+
+  /**
+   * Reads both files.
+   *
+   * @return the autoencoder, which the caller closes
+   * @throws FormatException when a file is unsound, or describes another kind of autoencoder
+   */
+  public static SparseAutoencoder load(Kernels kernels, Path folder) {
+    JsonObject config = Json.readObject(folder.resolve(CONFIG_FILE));
+    demand(config, "architecture", "topk");
+    demand(config, "dtype", "float32");
+    if (config.has("normalize_activations")) {
+      demand(config, "normalize_activations", "none");
+    }
+    if (!config.flag("apply_b_dec_to_input")) {
+      throw config.refuse(
+          "apply_b_dec_to_input",
+          "is false",
+          "add W_enc b_dec to b_enc and write true: the encoder here reads x - b_dec");
+    }
+    int width = config.integer("d_in", 1, MOST);
+    int features = config.integer("d_sae", 1, MOST);
+    int kept = config.integer("k", 1, features);
+    JsonObject about = config.object("metadata");
+    Site site;
+    try {
+      site = Site.parse(about.string("hook_name"));
+    } catch (IllegalArgumentException e) {
+      throw about.refuse("hook_name", "is no site", e.getMessage());
+    }
+    Map<String, Object> metadata = new LinkedHashMap<>();
+    if (about.has("rhumb")) {
+      JsonObject ours = about.object("rhumb");
+      ours.keys().forEach(key -> metadata.put(key, ours.value(key)));
+    }
+    try (Safetensors file = Safetensors.load(folder.resolve(WEIGHTS_FILE));
+        HostMatrix transposed =
+            HostMatrix.transposeOf(
+                file.tensor("W_enc", DType.F32, width, features), width, features)) {
+      SparseAutoencoder sae = new SparseAutoencoder(kernels, site, features, width, kept, metadata);
+      try {
+        sae.weights.encoder.copyFrom(transposed.buffer());
+        file.copyTo("W_dec", sae.weights.decoder, features, width);
+        file.copyTo("b_enc", sae.weights.encoderBias, features);
+        file.copyTo("b_dec", sae.weights.decoderBias, width);
+        sae.refresh(kernels);
+        return sae;
+      } catch (RuntimeException e) {
+        sae.close();
+        throw e instanceof ArithmeticException
+            ? new FormatException(
+                folder.resolve(WEIGHTS_FILE), "weights", e.getMessage(), "train the SAE anew")
+            : e;
+      }
+    }
+  }
+
+  private static void demand(JsonObject config, String key, String value) {
+    if (!config.string(key).equals(value)) {
+      throw config.refuse(
+          key, "is \"" + config.string(key) + "\"", "only \"" + value + "\" can be read");
+    }
+  }
+
+  @Override
+  public void close() {
+    packed.close();
+    weights.close();
+  }
+}
