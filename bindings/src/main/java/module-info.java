@@ -1,4 +1,7 @@
-/** Native libraries behind Java methods: nobody above this module sees a MethodHandle. */
+/**
+ * Native libraries behind Java methods: nobody above this module sees a MethodHandle. The generated
+ * packages, one for each library, stay inside.
+ */
 module dev.rhumb.bindings {
   exports dev.rhumb.bindings;
 }
