@@ -93,6 +93,7 @@ public abstract class Layers {
    * @param y (count)
    */
   public final void activation(Activation activation, long count, Buffer x, Buffer y) {
+    Check.that(activation != null, "activation", "activation is missing");
     Check.that(count >= 0, "activation", "count = " + count);
     Check.vector("activation", "x", x, DType.F32, count);
     Check.vector("activation", "y", y, DType.F32, count);
@@ -109,6 +110,7 @@ public abstract class Layers {
    */
   public final void activationBackward(
       Activation activation, long count, Buffer x, Buffer dy, Buffer dx) {
+    Check.that(activation != null, "activationBackward", "activation is missing");
     Check.that(count >= 0, "activationBackward", "count = " + count);
     Check.vector("activationBackward", "x", x, DType.F32, count);
     Check.vector("activationBackward", "dy", dy, DType.F32, count);
