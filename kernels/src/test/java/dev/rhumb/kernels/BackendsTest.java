@@ -60,16 +60,6 @@ class BackendsTest {
   }
 
   @Test
-  void theWidthIsTheOneDemanded() {
-    String bits = Settings.get("rhumb.simd.bits");
-    if (bits != null) {
-      try (Kernels kernels = Kernels.open(Backend.SIMD, 1)) {
-        assertTrue(kernels.describe().contains(bits + "-bit"), kernels.describe());
-      }
-    }
-  }
-
-  @Test
   void unknownNamesAreRefusedWithTheKnownOnes() {
     String message =
         assertThrows(IllegalArgumentException.class, () -> Backends.open("sse", 1)).getMessage();

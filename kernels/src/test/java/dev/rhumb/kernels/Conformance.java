@@ -2,12 +2,14 @@ package dev.rhumb.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import jdk.incubator.vector.VectorShape;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -47,6 +49,7 @@ abstract class Conformance {
   }
 
   static List<Backend> backends() {
+    assumeTrue(widthExists(), "this machine has no vectors as wide as rhumb.simd.bits");
     String demanded = Settings.get("rhumb.backend");
     if (demanded != null) {
       return List.of(Backend.valueOf(demanded.toUpperCase(Locale.ROOT)));
@@ -55,6 +58,12 @@ abstract class Conformance {
         .filter(BackendReport::available)
         .map(BackendReport::backend)
         .toList();
+  }
+
+  /** Whether this machine has the vectors that {@code rhumb.simd.bits} demands, if it does. */
+  static boolean widthExists() {
+    String bits = Settings.get("rhumb.simd.bits");
+    return bits == null || Integer.parseInt(bits) <= VectorShape.preferredShape().vectorBitSize();
   }
 
   @BeforeEach

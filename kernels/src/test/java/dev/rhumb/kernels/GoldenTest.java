@@ -2,6 +2,7 @@ package dev.rhumb.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -121,6 +122,15 @@ class GoldenTest extends Conformance {
     Matrix result = memory.matrix(ROWS, WIDTH, WIDTH);
     kernels.dense().add(ROWS * WIDTH, 1, a.buffer, -1, b.buffer, result.buffer);
     return result;
+  }
+
+  @Test
+  void runsOnWhatWasDemanded() {
+    assertEquals(backend, kernels.backend());
+    String bits = Settings.get("rhumb.simd.bits");
+    if (backend == Backend.SIMD && bits != null) {
+      assertTrue(kernels.describe().contains(bits + "-bit"), kernels.describe());
+    }
   }
 
   @Test
