@@ -20,7 +20,7 @@ import java.util.stream.IntStream;
  *   <li>Interests are dealt to items evenly, one each; half of the items have one more, and 15 % of
  *       all a third.
  *   <li>Within an interest each item has three successors, drawn by weight from the interest's
- *       items; they are taken with probabilities .6, .3 and .1.
+ *       items (perhaps the same more than once); they are taken with probabilities .6, .3 and .1.
  *   <li>A user has a few interests with random weights and is in the mood for one of them. At each
  *       step, with probability {@code drift}, one of the interests is exchanged for a new one; and
  *       with probability {@code 1 - stay} the mood is drawn anew by the user's weights.

@@ -162,6 +162,26 @@ class DatasetFolderTest {
     }
   }
 
+  /** What a save leaves that was killed before it came to a file. */
+  @Test
+  void aFolderBetweenTwoDatasetsIsRefused() throws IOException {
+    for (String late : FILES) {
+      save();
+      byte[] old = Files.readAllBytes(folder.resolve(late));
+      DatasetBuilder builder = new DatasetBuilder();
+      // The same counts, so that only the content tells the two apart.
+      for (int t = 0; t < 5; t++) {
+        builder.add("user " + t % 2, "item " + t % 3, t);
+      }
+      try (Dataset other = builder.build("other")) {
+        other.save(folder);
+      }
+      Dataset.load(folder).close();
+      Files.write(folder.resolve(late), old);
+      assertThrows(FormatException.class, () -> Dataset.load(folder).close());
+    }
+  }
+
   @Test
   void everyMissingFileIsNamed() throws IOException {
     for (String name : FILES) {
