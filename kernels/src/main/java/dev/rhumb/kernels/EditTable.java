@@ -141,6 +141,11 @@ public final class EditTable {
     return features[i];
   }
 
+  /** The edit of a feature, or a negative number where it has none. */
+  public int find(int feature) {
+    return Arrays.binarySearch(features, 0, count, feature);
+  }
+
   /** Edit {@code i} applied to an activation or pre-activation. */
   public float apply(int i, float a) {
     return switch (ops[i]) {

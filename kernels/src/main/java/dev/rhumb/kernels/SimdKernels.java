@@ -11,8 +11,8 @@ final class SimdKernels extends Kernels {
   private final Attention attention = new ScalarAttention();
   private final Loss loss;
   private final Optimizer optimizer;
-  private final Sae sae = new ScalarSae();
-  private final Ranking ranking = new ScalarRanking();
+  private final Sae sae;
+  private final Ranking ranking;
   private boolean closed;
 
   private SimdKernels(Workers workers) {
@@ -21,6 +21,8 @@ final class SimdKernels extends Kernels {
     layers = new SimdLayers(workers);
     loss = new SimdLoss(workers);
     optimizer = new SimdOptimizer(workers);
+    sae = new SimdSae(workers);
+    ranking = new SimdRanking(workers);
   }
 
   /** Why the setting {@code rhumb.simd.bits} cannot be followed, or null where it can. */

@@ -1,0 +1,413 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.store;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * Scores of a block of rows against panels of candidates: features of a dictionary, or items.
+ *
+ * <p>A panel holds {@link #PANEL} candidates: their start values, then their weights, one row of
+ * PANEL floats for each d. A score is one chain, acc = start; for d ascending acc = fma(x[d], w[d],
+ * acc): the same bits for any number of rows in a call and in any tile. Panels are filled up with
+ * candidates that start at NaN: no comparison ever lets them in.
+ *
+ * <p>Rows come six to a group, interleaved: x[d] of the six beside each other.
+ */
+final class ScorePanels {
+  /** Vectors of a panel. */
+  static final int VECTORS = LANES == 16 ? 4 : 2;
+
+  /** Candidates of a panel. Six rows of a panel fill the registers of the width in use. */
+  static final int PANEL = VECTORS * LANES;
+
+  /** Rows of a group. */
+  static final int ROWS = 6;
+
+  /** Groups with fewer rows than this are scored row by row. */
+  private static final int FEW = 3;
+
+  private ScorePanels() {}
+
+  /** Bytes of one panel. */
+  static long bytes(int width) {
+    return (width + 1L) * PANEL * 4;
+  }
+
+  /** How many panels hold a number of candidates. */
+  static int panels(int candidates) {
+    return (candidates + PANEL - 1) / PANEL;
+  }
+
+  /**
+   * Sets scores (rows, stride) and, for each row and panel, one vector of maxima over the panel's
+   * vectors. Rows are computed in groups: scores and maxima need room for whole groups.
+   *
+   * @param x groups of rows, (width, ROWS) each
+   * @param stride bytes from one row of scores to the next; of maxima it is 1 / VECTORS of that
+   */
+  static void score(
+      long x, int rows, int width, long panels, int count, long scores, long maxima, long stride) {
+    long panelBytes = bytes(width);
+    int whole = rows - rows % ROWS;
+    if (rows - whole >= FEW) {
+      whole = rows;
+    }
+    for (int p = 0; p < count; p++) {
+      long panel = panels + p * panelBytes;
+      long to = scores + p * (PANEL * 4L);
+      for (int r = 0; r < whole; r += ROWS) {
+        long group = to + r * stride;
+        if (VECTORS == 4) {
+          six4(x + r * (width * 4L), width, panel, group, stride);
+        } else {
+          six2(x + r * (width * 4L), width, panel, group, stride);
+        }
+        long groupMaxima = maxima + r * (stride / VECTORS) + p * (long) BYTES;
+        for (int i = 0; i < ROWS; i++) {
+          maxima(group + i * stride, groupMaxima + i * (stride / VECTORS));
+        }
+      }
+    }
+    for (int r = whole; r < rows; r++) {
+      long from = x + (r / ROWS * ROWS) * (width * 4L) + r % ROWS * 4;
+      long to = scores + r * stride;
+      int p = 0;
+      for (; p + 1 < count; p += 2) {
+        if (VECTORS == 4) {
+          pair4(from, ROWS * 4, width, panels + p * panelBytes, to + p * (PANEL * 4L));
+        } else {
+          pair2(from, ROWS * 4, width, panels + p * panelBytes, to + p * (PANEL * 4L));
+        }
+      }
+      if (p < count) {
+        if (VECTORS == 4) {
+          one4(from, ROWS * 4, width, panels + p * panelBytes, to + p * (PANEL * 4L));
+        } else {
+          one2(from, ROWS * 4, width, panels + p * panelBytes, to + p * (PANEL * 4L));
+        }
+      }
+      for (p = 0; p < count; p++) {
+        maxima(to + p * (PANEL * 4L), maxima + r * (stride / VECTORS) + p * (long) BYTES);
+      }
+    }
+  }
+
+  /**
+   * The maxima over the vectors of a panel's scores. A NaN hides what comes after it in its lane:
+   * only padding, which is at the end, may be NaN.
+   */
+  private static void maxima(long scores, long maxima) {
+    FloatVector most = load(scores);
+    for (int v = 1; v < VECTORS; v++) {
+      FloatVector next = load(scores + v * BYTES);
+      most = most.blend(next, next.compare(VectorOperators.GT, most));
+    }
+    store(most, maxima);
+  }
+
+  /** The maxima over the vectors of a panel's scores, of which any may be NaN. */
+  static void maximaOfNumbers(long scores, long maxima) {
+    FloatVector most = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
+    for (int v = 0; v < VECTORS; v++) {
+      FloatVector next = load(scores + v * BYTES);
+      most = most.blend(next, next.compare(VectorOperators.GT, most));
+    }
+    store(most, maxima);
+  }
+
+  /**
+   * Puts a candidate in its place of a panel.
+   *
+   * @param from its weights, width floats
+   * @param start what its chains start from
+   * @return the largest magnitude among the weights; NaN when one is NaN
+   */
+  static float put(long from, int width, float start, long panel, int place) {
+    long to = panel + place * 4L;
+    set(to, start);
+    float most = 0;
+    for (int d = 0; d < width; d++) {
+      to += PANEL * 4L;
+      float weight = get(from + d * 4L);
+      most = Math.max(most, Math.abs(weight));
+      set(to, weight);
+    }
+    return most;
+  }
+
+  /** Fills a panel up from a place on. */
+  static void pad(int width, long panel, int place) {
+    for (int i = place; i < PANEL; i++) {
+      long to = panel + i * 4L;
+      set(to, Float.NaN);
+      for (int d = 0; d < width; d++) {
+        to += PANEL * 4L;
+        set(to, 0);
+      }
+    }
+  }
+
+  /** Six rows by four vectors of columns. */
+  private static void six4(long x, int width, long panel, long scores, long stride) {
+    FloatVector b0 = load(panel + 0 * BYTES);
+    FloatVector b1 = load(panel + 1 * BYTES);
+    FloatVector b2 = load(panel + 2 * BYTES);
+    FloatVector b3 = load(panel + 3 * BYTES);
+    FloatVector s00 = b0;
+    FloatVector s01 = b1;
+    FloatVector s02 = b2;
+    FloatVector s03 = b3;
+    FloatVector s10 = b0;
+    FloatVector s11 = b1;
+    FloatVector s12 = b2;
+    FloatVector s13 = b3;
+    FloatVector s20 = b0;
+    FloatVector s21 = b1;
+    FloatVector s22 = b2;
+    FloatVector s23 = b3;
+    FloatVector s30 = b0;
+    FloatVector s31 = b1;
+    FloatVector s32 = b2;
+    FloatVector s33 = b3;
+    FloatVector s40 = b0;
+    FloatVector s41 = b1;
+    FloatVector s42 = b2;
+    FloatVector s43 = b3;
+    FloatVector s50 = b0;
+    FloatVector s51 = b1;
+    FloatVector s52 = b2;
+    FloatVector s53 = b3;
+    long at = panel;
+    for (int d = 0; d < width; d++) {
+      at += PANEL * 4;
+      b0 = load(at + 0 * BYTES);
+      b1 = load(at + 1 * BYTES);
+      b2 = load(at + 2 * BYTES);
+      b3 = load(at + 3 * BYTES);
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s00 = c.fma(b0, s00);
+      s01 = c.fma(b1, s01);
+      s02 = c.fma(b2, s02);
+      s03 = c.fma(b3, s03);
+      c = FloatVector.broadcast(F, get(x + 4));
+      s10 = c.fma(b0, s10);
+      s11 = c.fma(b1, s11);
+      s12 = c.fma(b2, s12);
+      s13 = c.fma(b3, s13);
+      c = FloatVector.broadcast(F, get(x + 8));
+      s20 = c.fma(b0, s20);
+      s21 = c.fma(b1, s21);
+      s22 = c.fma(b2, s22);
+      s23 = c.fma(b3, s23);
+      c = FloatVector.broadcast(F, get(x + 12));
+      s30 = c.fma(b0, s30);
+      s31 = c.fma(b1, s31);
+      s32 = c.fma(b2, s32);
+      s33 = c.fma(b3, s33);
+      c = FloatVector.broadcast(F, get(x + 16));
+      s40 = c.fma(b0, s40);
+      s41 = c.fma(b1, s41);
+      s42 = c.fma(b2, s42);
+      s43 = c.fma(b3, s43);
+      c = FloatVector.broadcast(F, get(x + 20));
+      s50 = c.fma(b0, s50);
+      s51 = c.fma(b1, s51);
+      s52 = c.fma(b2, s52);
+      s53 = c.fma(b3, s53);
+      x += ROWS * 4;
+    }
+    long to = scores;
+    store(s00, to + 0 * BYTES);
+    store(s01, to + 1 * BYTES);
+    store(s02, to + 2 * BYTES);
+    store(s03, to + 3 * BYTES);
+    to += stride;
+    store(s10, to + 0 * BYTES);
+    store(s11, to + 1 * BYTES);
+    store(s12, to + 2 * BYTES);
+    store(s13, to + 3 * BYTES);
+    to += stride;
+    store(s20, to + 0 * BYTES);
+    store(s21, to + 1 * BYTES);
+    store(s22, to + 2 * BYTES);
+    store(s23, to + 3 * BYTES);
+    to += stride;
+    store(s30, to + 0 * BYTES);
+    store(s31, to + 1 * BYTES);
+    store(s32, to + 2 * BYTES);
+    store(s33, to + 3 * BYTES);
+    to += stride;
+    store(s40, to + 0 * BYTES);
+    store(s41, to + 1 * BYTES);
+    store(s42, to + 2 * BYTES);
+    store(s43, to + 3 * BYTES);
+    to += stride;
+    store(s50, to + 0 * BYTES);
+    store(s51, to + 1 * BYTES);
+    store(s52, to + 2 * BYTES);
+    store(s53, to + 3 * BYTES);
+  }
+
+  /** Six rows by two vectors of columns. */
+  private static void six2(long x, int width, long panel, long scores, long stride) {
+    FloatVector b0 = load(panel + 0 * BYTES);
+    FloatVector b1 = load(panel + 1 * BYTES);
+    FloatVector s00 = b0;
+    FloatVector s01 = b1;
+    FloatVector s10 = b0;
+    FloatVector s11 = b1;
+    FloatVector s20 = b0;
+    FloatVector s21 = b1;
+    FloatVector s30 = b0;
+    FloatVector s31 = b1;
+    FloatVector s40 = b0;
+    FloatVector s41 = b1;
+    FloatVector s50 = b0;
+    FloatVector s51 = b1;
+    long at = panel;
+    for (int d = 0; d < width; d++) {
+      at += PANEL * 4;
+      b0 = load(at + 0 * BYTES);
+      b1 = load(at + 1 * BYTES);
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s00 = c.fma(b0, s00);
+      s01 = c.fma(b1, s01);
+      c = FloatVector.broadcast(F, get(x + 4));
+      s10 = c.fma(b0, s10);
+      s11 = c.fma(b1, s11);
+      c = FloatVector.broadcast(F, get(x + 8));
+      s20 = c.fma(b0, s20);
+      s21 = c.fma(b1, s21);
+      c = FloatVector.broadcast(F, get(x + 12));
+      s30 = c.fma(b0, s30);
+      s31 = c.fma(b1, s31);
+      c = FloatVector.broadcast(F, get(x + 16));
+      s40 = c.fma(b0, s40);
+      s41 = c.fma(b1, s41);
+      c = FloatVector.broadcast(F, get(x + 20));
+      s50 = c.fma(b0, s50);
+      s51 = c.fma(b1, s51);
+      x += ROWS * 4;
+    }
+    long to = scores;
+    store(s00, to + 0 * BYTES);
+    store(s01, to + 1 * BYTES);
+    to += stride;
+    store(s10, to + 0 * BYTES);
+    store(s11, to + 1 * BYTES);
+    to += stride;
+    store(s20, to + 0 * BYTES);
+    store(s21, to + 1 * BYTES);
+    to += stride;
+    store(s30, to + 0 * BYTES);
+    store(s31, to + 1 * BYTES);
+    to += stride;
+    store(s40, to + 0 * BYTES);
+    store(s41, to + 1 * BYTES);
+    to += stride;
+    store(s50, to + 0 * BYTES);
+    store(s51, to + 1 * BYTES);
+  }
+
+  /** One row by two panels of four vectors each. */
+  private static void pair4(long x, long step, int width, long panel, long scores) {
+    long next = panel + bytes(width);
+    FloatVector s0 = load(panel + 0 * BYTES);
+    FloatVector s1 = load(panel + 1 * BYTES);
+    FloatVector s2 = load(panel + 2 * BYTES);
+    FloatVector s3 = load(panel + 3 * BYTES);
+    FloatVector s4 = load(next + 0 * BYTES);
+    FloatVector s5 = load(next + 1 * BYTES);
+    FloatVector s6 = load(next + 2 * BYTES);
+    FloatVector s7 = load(next + 3 * BYTES);
+    for (int d = 0; d < width; d++) {
+      panel += PANEL * 4;
+      next += PANEL * 4;
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s0 = c.fma(load(panel + 0 * BYTES), s0);
+      s1 = c.fma(load(panel + 1 * BYTES), s1);
+      s2 = c.fma(load(panel + 2 * BYTES), s2);
+      s3 = c.fma(load(panel + 3 * BYTES), s3);
+      s4 = c.fma(load(next + 0 * BYTES), s4);
+      s5 = c.fma(load(next + 1 * BYTES), s5);
+      s6 = c.fma(load(next + 2 * BYTES), s6);
+      s7 = c.fma(load(next + 3 * BYTES), s7);
+      x += step;
+    }
+    store(s0, scores + 0 * BYTES);
+    store(s1, scores + 1 * BYTES);
+    store(s2, scores + 2 * BYTES);
+    store(s3, scores + 3 * BYTES);
+    store(s4, scores + 4 * BYTES);
+    store(s5, scores + 5 * BYTES);
+    store(s6, scores + 6 * BYTES);
+    store(s7, scores + 7 * BYTES);
+  }
+
+  /** One row by one panel of four vectors each. */
+  private static void one4(long x, long step, int width, long panel, long scores) {
+    FloatVector s0 = load(panel + 0 * BYTES);
+    FloatVector s1 = load(panel + 1 * BYTES);
+    FloatVector s2 = load(panel + 2 * BYTES);
+    FloatVector s3 = load(panel + 3 * BYTES);
+    for (int d = 0; d < width; d++) {
+      panel += PANEL * 4;
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s0 = c.fma(load(panel + 0 * BYTES), s0);
+      s1 = c.fma(load(panel + 1 * BYTES), s1);
+      s2 = c.fma(load(panel + 2 * BYTES), s2);
+      s3 = c.fma(load(panel + 3 * BYTES), s3);
+      x += step;
+    }
+    store(s0, scores + 0 * BYTES);
+    store(s1, scores + 1 * BYTES);
+    store(s2, scores + 2 * BYTES);
+    store(s3, scores + 3 * BYTES);
+  }
+
+  /** One row by two panels of two vectors each. */
+  private static void pair2(long x, long step, int width, long panel, long scores) {
+    long next = panel + bytes(width);
+    FloatVector s0 = load(panel + 0 * BYTES);
+    FloatVector s1 = load(panel + 1 * BYTES);
+    FloatVector s2 = load(next + 0 * BYTES);
+    FloatVector s3 = load(next + 1 * BYTES);
+    for (int d = 0; d < width; d++) {
+      panel += PANEL * 4;
+      next += PANEL * 4;
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s0 = c.fma(load(panel + 0 * BYTES), s0);
+      s1 = c.fma(load(panel + 1 * BYTES), s1);
+      s2 = c.fma(load(next + 0 * BYTES), s2);
+      s3 = c.fma(load(next + 1 * BYTES), s3);
+      x += step;
+    }
+    store(s0, scores + 0 * BYTES);
+    store(s1, scores + 1 * BYTES);
+    store(s2, scores + 2 * BYTES);
+    store(s3, scores + 3 * BYTES);
+  }
+
+  /** One row by one panel of two vectors each. */
+  private static void one2(long x, long step, int width, long panel, long scores) {
+    FloatVector s0 = load(panel + 0 * BYTES);
+    FloatVector s1 = load(panel + 1 * BYTES);
+    for (int d = 0; d < width; d++) {
+      panel += PANEL * 4;
+      FloatVector c = FloatVector.broadcast(F, get(x));
+      s0 = c.fma(load(panel + 0 * BYTES), s0);
+      s1 = c.fma(load(panel + 1 * BYTES), s1);
+      x += step;
+    }
+    store(s0, scores + 0 * BYTES);
+    store(s1, scores + 1 * BYTES);
+  }
+}

@@ -1,0 +1,45 @@
+package dev.rhumb.kernels;
+
+/**
+ * An encoder of the SIMD backend: features in panels, as {@link ScorePanels} scores them, each
+ * chain's start the feature's bias.
+ */
+final class SimdPackedEncoder extends PackedEncoder {
+  /** The panels. */
+  final Buffer panels;
+
+  /** What is taken from an input row before it is scored (D). */
+  final Buffer inputBias;
+
+  /** Which feature each packed one is. */
+  final Buffer names;
+
+  /** Whether names are other than 0, 1, 2 ... */
+  boolean named;
+
+  /** The largest magnitude among the weights. */
+  float mostWeight;
+
+  /** The largest magnitude among the biases. */
+  float mostBias;
+
+  SimdPackedEncoder(int capacity, int width) {
+    super(capacity, width);
+    long bytes = ScorePanels.panels(capacity) * ScorePanels.bytes(width);
+    panels = Buffer.host(DType.F32, bytes / 4);
+    inputBias = Buffer.host(DType.F32, width);
+    names = Buffer.host(DType.I32, capacity);
+  }
+
+  @Override
+  void requireOpen() {
+    panels.requireOpen();
+  }
+
+  @Override
+  public void close() {
+    names.close();
+    inputBias.close();
+    panels.close();
+  }
+}

@@ -1,0 +1,337 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.ScoreBlock.CHUNK;
+import static dev.rhumb.kernels.ScoreBlock.MOST_ROWS;
+import static dev.rhumb.kernels.ScorePanels.PANEL;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.setInt;
+
+import java.util.Arrays;
+
+/**
+ * {@link Sae} on the Vector API. Encoding scores blocks of rows against panels of features and
+ * keeps what can be among the K best; steering edits what an encode with room for the edits kept.
+ */
+final class SimdSae extends Sae {
+  private final Workers workers;
+  private final ScoreBlock[] blocks;
+  private final Steering[] steerings;
+  private final SimdSaeBackward backward;
+  private final SparseRows decoder;
+  private final UnitRows rows;
+  private final Workers.Task encodeTask = this::encodeBlock;
+  private final Workers.Task steerTask = this::steerBlock;
+
+  // The arguments of the call under way.
+  private SimdPackedEncoder encoder;
+  private int rowCount;
+  private int kept;
+  private long x;
+  private long xStride;
+  private long indices;
+  private long values;
+  private long wDec;
+  private long bDec;
+  private long y;
+  private long yStride;
+  private EditTable edits;
+
+  SimdSae(Workers workers) {
+    this.workers = workers;
+    blocks = new ScoreBlock[workers.threads()];
+    steerings = new Steering[workers.threads()];
+    Arrays.setAll(blocks, i -> new ScoreBlock());
+    Arrays.setAll(steerings, i -> new Steering());
+    backward = new SimdSaeBackward(workers);
+    decoder = new SparseRows(workers);
+    rows = new UnitRows(workers);
+  }
+
+  @Override
+  PackedEncoder newEncoder(int capacity, int width) {
+    return new SimdPackedEncoder(capacity, width);
+  }
+
+  @Override
+  void doPack(
+      PackedEncoder target,
+      int features,
+      Buffer wEnc,
+      Buffer bEnc,
+      Buffer bDec,
+      Buffer subset,
+      int taken) {
+    checkSubset(subset, taken, features);
+    var packed = (SimdPackedEncoder) target;
+    int width = packed.width();
+    long weights = wEnc.segment().address();
+    long biases = bEnc.segment().address();
+    long names = packed.names.segment().address();
+    long panels = packed.panels.segment().address();
+    long panelBytes = ScorePanels.bytes(width);
+    float mostWeight = 0;
+    float mostBias = 0;
+    for (int i = 0; i < taken; i++) {
+      int feature = subset == null ? i : getInt(subset.segment().address() + i * 4L);
+      float bias = get(biases + feature * 4L);
+      long panel = panels + i / PANEL * panelBytes;
+      long from = weights + feature * (width * 4L);
+      float most = ScorePanels.put(from, width, bias, panel, i % PANEL);
+      if (!(Float.isFinite(most) && Float.isFinite(bias))) {
+        throw new ArithmeticException(
+            "pack: feature " + feature + " has a weight that is not finite");
+      }
+      mostWeight = Math.max(mostWeight, most);
+      mostBias = Math.max(mostBias, Math.abs(bias));
+      setInt(names + i * 4L, feature);
+    }
+    if (taken % PANEL != 0) {
+      ScorePanels.pad(width, panels + taken / PANEL * panelBytes, taken % PANEL);
+    }
+    packed.inputBias.slice(0, width).copyFrom(bDec.slice(0, width));
+    packed.mostWeight = mostWeight;
+    packed.mostBias = mostBias;
+    packed.named = subset != null;
+  }
+
+  @Override
+  void doEncodeTopK(
+      PackedEncoder encoder,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    take(encoder, rows, kept, x, xStride, indices, values);
+    workers.run(ceilDiv(rows, MOST_ROWS), encodeTask);
+    this.encoder = null;
+  }
+
+  private void take(
+      PackedEncoder encoder,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    this.encoder = (SimdPackedEncoder) encoder;
+    rowCount = rows;
+    this.kept = kept;
+    this.x = x.segment().address();
+    this.xStride = xStride * 4;
+    this.indices = indices.segment().address();
+    this.values = values.segment().address();
+  }
+
+  private void encodeBlock(int task, int worker) {
+    int first = task * MOST_ROWS;
+    int count = Math.min(MOST_ROWS, rowCount - first);
+    long at = first * (kept * 4L);
+    int panels = Math.min(CHUNK, ScorePanels.panels(encoder.features()));
+    long memory =
+        workers.own(worker).reserve(ScoreBlock.bytes(count, encoder.width(), kept, panels));
+    ScoreBlock block = blocks[worker];
+    block.start(count, encoder.width(), kept, panels, memory);
+    encode("encodeTopK", block, first, count, kept, indices + at, values + at);
+    for (int i = 0; i < count * kept; i++) {
+      setActivation(indices + at, values + at, i, indices + at, values + at, i);
+    }
+  }
+
+  /** Takes an encode's entry over: the feature by its name, the score rectified. */
+  private void setActivation(
+      long toIndices, long toValues, int to, long fromIndices, long fromScores, int from) {
+    int feature = getInt(fromIndices + from * 4L);
+    if (encoder.named) {
+      feature = getInt(encoder.names.segment().address() + feature * 4L);
+    }
+    setInt(toIndices + to * 4L, feature);
+    float score = get(fromScores + from * 4L);
+    set(toValues + to * 4L, score > 0 ? score : 0);
+  }
+
+  /** The top k of a block of rows: packed features and scores as they are. */
+  private void encode(
+      String op, ScoreBlock block, int first, int count, int k, long toIndices, long toScores) {
+    int width = encoder.width();
+    int features = encoder.features();
+    int panels = ScorePanels.panels(features);
+    long from = encoder.panels.segment().address();
+    long bias = encoder.inputBias.segment().address();
+    for (int r = 0; r < count; r++) {
+      block.row(r, x + (first + r) * xStride, bias, encoder.mostWeight, encoder.mostBias);
+    }
+    for (int p = 0; p < panels; p += CHUNK) {
+      int chunk = Math.min(CHUNK, panels - p);
+      block.score(count, from + p * ScorePanels.bytes(width), chunk);
+      for (int r = 0; r < count; r++) {
+        int nan = block.findNaN(r, Math.min(chunk * PANEL, features - p * PANEL));
+        if (nan >= 0) {
+          int feature = getInt(encoder.names.segment().address() + (p * PANEL + nan) * 4L);
+          throw new ArithmeticException(
+              op + ": row " + (first + r) + ": the score of feature " + feature + " is NaN");
+        }
+        long at = r * (k * 4L);
+        if (p + chunk < panels) {
+          block.keep(r, chunk, p * PANEL, toIndices + at, toScores + at);
+        } else {
+          block.finish(r, chunk, p * PANEL, toIndices + at, toScores + at);
+        }
+      }
+    }
+  }
+
+  @Override
+  void doDecode(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer y,
+      long yStride) {
+    Check.indices("decode", "indices", indices, rows, kept, features);
+    decoder.decode(
+        rows,
+        kept,
+        width,
+        indices.segment().address(),
+        values.segment().address(),
+        wDec.segment().address(),
+        bDec == null ? 0 : bDec.segment().address(),
+        y.segment().address(),
+        yStride * 4);
+  }
+
+  @Override
+  void doBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      Buffer indices,
+      Buffer values,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec) {
+    Check.indices("saeBackward", "indices", indices, rows, kept, features);
+    backward.run(
+        rows,
+        kept,
+        features,
+        width,
+        x.segment().address(),
+        xStride * 4,
+        g.segment().address(),
+        indices.segment().address(),
+        values.segment().address(),
+        wEnc.segment().address(),
+        wDec.segment().address(),
+        bDec.segment().address(),
+        decoderBias,
+        dWEnc.segment().address(),
+        dWDec.segment().address(),
+        dBEnc.segment().address(),
+        dBDec.segment().address());
+  }
+
+  @Override
+  void doProjectRows(int rows, int cols, Buffer w, Buffer dw) {
+    this.rows.project(rows, cols, w.segment().address(), dw.segment().address());
+  }
+
+  @Override
+  void doNormaliseRows(int rows, int cols, Buffer w) {
+    this.rows.normalise(rows, cols, w.segment().address());
+  }
+
+  @Override
+  void doCountFired(
+      int rows, int kept, int features, Buffer indices, Buffer values, Buffer counts) {
+    Check.indices("countFired", "indices", indices, rows, kept, features);
+    long from = indices.segment().address();
+    long fired = values.segment().address();
+    long to = counts.segment().address();
+    for (long i = 0; i < (long) rows * kept * 4; i += 4) {
+      if (get(fired + i) > 0) {
+        long at = to + getInt(from + i) * 4L;
+        setInt(at, getInt(at) + 1);
+      }
+    }
+  }
+
+  @Override
+  void doSteer(
+      PackedEncoder encoder,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
+      int kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    take(encoder, rows, kept, x, xStride, indices, values);
+    this.wDec = wDec.segment().address();
+    this.bDec = bDec.segment().address();
+    this.edits = edits;
+    this.y = y.segment().address();
+    this.yStride = yStride * 4;
+    workers.run(ceilDiv(rows, MOST_ROWS), steerTask);
+    this.encoder = null;
+    this.edits = null;
+  }
+
+  private void steerBlock(int task, int worker) {
+    int first = task * MOST_ROWS;
+    int count = Math.min(MOST_ROWS, rowCount - first);
+    int width = encoder.width();
+    boolean before = edits.stage() == EditTable.Stage.PRE_SELECT;
+    // Each edit can admit at most one feature more than the K best.
+    int k = (int) Math.min(encoder.features(), kept + (before ? (long) edits.count() : 0));
+    int panels = Math.min(CHUNK, ScorePanels.panels(encoder.features()));
+    long blockBytes = ScoreBlock.bytes(count, width, k, panels);
+    long memory =
+        workers
+            .own(worker)
+            .reserve(blockBytes + 2L * count * k * 4 + Steering.bytes(kept, edits.count()));
+    long top = memory + blockBytes;
+    long scores = top + count * (k * 4L);
+    long changes = scores + count * (k * 4L);
+    ScoreBlock block = blocks[worker];
+    block.start(count, width, k, panels, memory);
+    encode("steer", block, first, count, k, top, scores);
+    Steering steering = steerings[worker];
+    steering.start(edits, kept, k, encoder, changes);
+    for (int r = 0; r < count; r++) {
+      long at = (long) (first + r) * kept * 4;
+      long rowTop = top + r * (k * 4L);
+      long rowScores = scores + r * (k * 4L);
+      for (int i = 0; i < kept; i++) {
+        setActivation(indices + at, values + at, i, rowTop, rowScores, i);
+      }
+      steering.row(first + r, rowTop, rowScores, x + (first + r) * xStride);
+      steering.write(width, wDec, bDec, x + (first + r) * xStride, y + (first + r) * yStride);
+    }
+    steering.end();
+  }
+}

@@ -1,0 +1,312 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.roundUp;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.setInt;
+import static dev.rhumb.kernels.Simd.store;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+
+/**
+ * {@link Sae#backward}. Three passes: by rows, dz of each fired entry; a stable counting sort that
+ * lists each feature's entries, rows ascending; by features, all gradients of the feature's own
+ * weights. Work follows the fired entries.
+ *
+ * <p>Sums over a feature's rows go in chunks of fixed length, and sums over rows or features for
+ * dBDec in blocks of fixed size, joined in order: no sum depends on the number of threads.
+ */
+final class SimdSaeBackward {
+  /** Rows of a task of the first pass. */
+  private static final int ROWS = 128;
+
+  /** Features of a task of the last pass. */
+  private static final int FEATURES = 64;
+
+  /** Entries of a feature that are summed before they join the rest. */
+  private static final int CHUNK = 128;
+
+  private final Workers workers;
+  private final Workers.Task rowTask = this::rowBlock;
+  private final Workers.Task featureTask = this::featureBlock;
+
+  // The arguments of the call under way.
+  private int rows;
+  private int kept;
+  private int features;
+  private int width;
+  private long x;
+  private long xStride;
+  private long g;
+  private long indices;
+  private long values;
+  private long wEnc;
+  private long wDec;
+  private long bDec;
+  private boolean decoderBias;
+  private long dWEnc;
+  private long dWDec;
+  private long dBEnc;
+
+  // Scratch memory: dz of each entry; where each feature's entries start in order; the entries'
+  // rows, values and dz by feature; sums of each task.
+  private long slopes;
+  private long starts;
+  private long order;
+  private long rowSums;
+  private long featureSums;
+
+  SimdSaeBackward(Workers workers) {
+    this.workers = workers;
+  }
+
+  /** All by address, strides in bytes. */
+  void run(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      long x,
+      long xStride,
+      long g,
+      long indices,
+      long values,
+      long wEnc,
+      long wDec,
+      long bDec,
+      boolean decoderBias,
+      long dWEnc,
+      long dWDec,
+      long dBEnc,
+      long dBDec) {
+    this.rows = rows;
+    this.kept = kept;
+    this.features = features;
+    this.width = width;
+    this.x = x;
+    this.xStride = xStride;
+    this.g = g;
+    this.indices = indices;
+    this.values = values;
+    this.wEnc = wEnc;
+    this.wDec = wDec;
+    this.bDec = bDec;
+    this.decoderBias = decoderBias;
+    this.dWEnc = dWEnc;
+    this.dWDec = dWDec;
+    this.dBEnc = dBEnc;
+    int rowTasks = ceilDiv(rows, ROWS);
+    int featureTasks = ceilDiv(features, FEATURES);
+    reserve(rowTasks, featureTasks);
+    workers.run(rowTasks, rowTask);
+    sort();
+    workers.run(featureTasks, featureTask);
+    addBlocks(rowSums, decoderBias ? rowTasks : 0, 1, dBDec);
+    addBlocks(featureSums, featureTasks, -1, dBDec);
+  }
+
+  private void reserve(int rowTasks, int featureTasks) {
+    long entries = (long) rows * kept;
+    long entryBytes = (entries * 4 + 63) / 64 * 64;
+    long startBytes = roundUp(features + 2, 16) * 4L;
+    long sumBytes = roundUp(width, LANES) * 4L;
+    slopes =
+        workers
+            .shared()
+            .reserve(2 * entryBytes + startBytes + (rowTasks + featureTasks) * sumBytes);
+    order = slopes + entryBytes;
+    starts = order + entryBytes;
+    rowSums = starts + startBytes;
+    featureSums = rowSums + rowTasks * sumBytes;
+  }
+
+  /** dz of the fired entries of a block of rows, and the sum of its gradients. */
+  private void rowBlock(int block, int worker) {
+    int first = block * ROWS;
+    int end = Math.min(rows, first + ROWS);
+    long lanes = workers.own(worker).reserve(BYTES);
+    for (int r = first; r < end; r++) {
+      for (int i = 0; i < kept; i++) {
+        long at = ((long) r * kept + i) * 4;
+        if (get(values + at) > 0) {
+          long row = wDec + getInt(indices + at) * (width * 4L);
+          set(slopes + at, dot(g + r * (width * 4L), row, lanes));
+        }
+      }
+    }
+    if (decoderBias) {
+      for (int d = 0; d < width; d += LANES) {
+        VectorMask<Float> mask = F.indexInRange(d, width);
+        FloatVector sum = FloatVector.zero(F);
+        for (int r = first; r < end; r++) {
+          sum = sum.add(load(g + ((long) r * width + d) * 4, mask));
+        }
+        store(sum, rowSums + ((long) block * roundUp(width, LANES) + d) * 4);
+      }
+    }
+  }
+
+  private float dot(long a, long b, long lanes) {
+    FloatVector sum = FloatVector.zero(F);
+    int d = 0;
+    for (; d + LANES <= width; d += LANES) {
+      sum = load(a + d * 4L).fma(load(b + d * 4L), sum);
+    }
+    if (d < width) {
+      VectorMask<Float> mask = F.indexInRange(d, width);
+      sum = load(a + d * 4L, mask).fma(load(b + d * 4L, mask), sum);
+    }
+    store(sum, lanes);
+    return Simd.sum(lanes);
+  }
+
+  /** Sets order[starts[f] .. starts[f + 1]] to the entries in which f fired, ascending. */
+  private void sort() {
+    long entries = (long) rows * kept;
+    // Counts go two places up, so that the placing leaves the starts one place up, where they end.
+    for (int f = 0; f < features + 2; f++) {
+      setInt(starts + f * 4L, 0);
+    }
+    for (long i = 0; i < entries; i++) {
+      if (get(values + i * 4) > 0) {
+        long at = starts + (getInt(indices + i * 4) + 2) * 4L;
+        setInt(at, getInt(at) + 1);
+      }
+    }
+    for (int f = 2; f < features + 2; f++) {
+      setInt(starts + f * 4L, getInt(starts + f * 4L) + getInt(starts + (f - 1) * 4L));
+    }
+    for (long i = 0; i < entries; i++) {
+      if (get(values + i * 4) > 0) {
+        long at = starts + (getInt(indices + i * 4) + 1) * 4L;
+        int place = getInt(at);
+        setInt(at, place + 1);
+        setInt(order + place * 4L, (int) i);
+      }
+    }
+  }
+
+  /** The gradients of a block of features' weights, and its sum of dz W_enc. */
+  private void featureBlock(int block, int worker) {
+    int first = block * FEATURES;
+    int end = Math.min(features, first + FEATURES);
+    long sums = featureSums + (long) block * roundUp(width, LANES) * 4;
+    for (int d = 0; d < width; d += LANES) {
+      store(FloatVector.zero(F), sums + d * 4L);
+    }
+    for (int f = first; f < end; f++) {
+      int from = getInt(starts + f * 4L);
+      int to = getInt(starts + (f + 1) * 4L);
+      if (from == to) {
+        continue;
+      }
+      long row = f * (width * 4L);
+      int d = 0;
+      for (; d + 4 * LANES <= width; d += 4 * LANES) {
+        for (int i = from; i < to; i += CHUNK) {
+          addChunk4(i, Math.min(i + CHUNK, to), d, row + d * 4L);
+        }
+      }
+      for (; d < width; d += LANES) {
+        VectorMask<Float> mask = F.indexInRange(d, width);
+        for (int i = from; i < to; i += CHUNK) {
+          addChunk1(i, Math.min(i + CHUNK, to), d, row + d * 4L, mask);
+        }
+      }
+      float slope = 0;
+      for (int i = from; i < to; i += CHUNK) {
+        float chunk = 0;
+        for (int j = i; j < Math.min(i + CHUNK, to); j++) {
+          chunk += get(slopes + getInt(order + j * 4L) * 4L);
+        }
+        slope += chunk;
+      }
+      set(dBEnc + f * 4L, get(dBEnc + f * 4L) + slope);
+      for (d = 0; d < width; d += LANES) {
+        VectorMask<Float> mask = F.indexInRange(d, width);
+        FloatVector sum = load(sums + d * 4L);
+        store(
+            FloatVector.broadcast(F, slope).fma(load(wEnc + row + d * 4L, mask), sum),
+            sums + d * 4L);
+      }
+    }
+  }
+
+  /** Adds a chunk of a feature's entries to four vectors of its gradients. */
+  private void addChunk4(int from, int to, int d, long at) {
+    FloatVector dec0 = FloatVector.zero(F);
+    FloatVector dec1 = FloatVector.zero(F);
+    FloatVector dec2 = FloatVector.zero(F);
+    FloatVector dec3 = FloatVector.zero(F);
+    FloatVector enc0 = FloatVector.zero(F);
+    FloatVector enc1 = FloatVector.zero(F);
+    FloatVector enc2 = FloatVector.zero(F);
+    FloatVector enc3 = FloatVector.zero(F);
+    FloatVector bias0 = load(bDec + d * 4L);
+    FloatVector bias1 = load(bDec + d * 4L + BYTES);
+    FloatVector bias2 = load(bDec + d * 4L + 2 * BYTES);
+    FloatVector bias3 = load(bDec + d * 4L + 3 * BYTES);
+    for (int i = from; i < to; i++) {
+      int entry = getInt(order + i * 4L);
+      int r = entry / kept;
+      long gRow = g + ((long) r * width + d) * 4;
+      long xRow = x + r * xStride + d * 4L;
+      FloatVector z = FloatVector.broadcast(F, get(values + entry * 4L));
+      FloatVector dz = FloatVector.broadcast(F, get(slopes + entry * 4L));
+      dec0 = z.fma(load(gRow), dec0);
+      dec1 = z.fma(load(gRow + BYTES), dec1);
+      dec2 = z.fma(load(gRow + 2 * BYTES), dec2);
+      dec3 = z.fma(load(gRow + 3 * BYTES), dec3);
+      enc0 = dz.fma(load(xRow).sub(bias0), enc0);
+      enc1 = dz.fma(load(xRow + BYTES).sub(bias1), enc1);
+      enc2 = dz.fma(load(xRow + 2 * BYTES).sub(bias2), enc2);
+      enc3 = dz.fma(load(xRow + 3 * BYTES).sub(bias3), enc3);
+    }
+    long dec = dWDec + at;
+    store(load(dec).add(dec0), dec);
+    store(load(dec + BYTES).add(dec1), dec + BYTES);
+    store(load(dec + 2 * BYTES).add(dec2), dec + 2 * BYTES);
+    store(load(dec + 3 * BYTES).add(dec3), dec + 3 * BYTES);
+    long enc = dWEnc + at;
+    store(load(enc).add(enc0), enc);
+    store(load(enc + BYTES).add(enc1), enc + BYTES);
+    store(load(enc + 2 * BYTES).add(enc2), enc + 2 * BYTES);
+    store(load(enc + 3 * BYTES).add(enc3), enc + 3 * BYTES);
+  }
+
+  private void addChunk1(int from, int to, int d, long at, VectorMask<Float> mask) {
+    FloatVector dec = FloatVector.zero(F);
+    FloatVector enc = FloatVector.zero(F);
+    FloatVector bias = load(bDec + d * 4L, mask);
+    for (int i = from; i < to; i++) {
+      int entry = getInt(order + i * 4L);
+      int r = entry / kept;
+      FloatVector gs = load(g + ((long) r * width + d) * 4, mask);
+      FloatVector xs = load(x + r * xStride + d * 4L, mask);
+      dec = FloatVector.broadcast(F, get(values + entry * 4L)).fma(gs, dec);
+      enc = FloatVector.broadcast(F, get(slopes + entry * 4L)).fma(xs.sub(bias), enc);
+    }
+    store(load(dWDec + at, mask).add(dec), dWDec + at, mask);
+    store(load(dWEnc + at, mask).add(enc), dWEnc + at, mask);
+  }
+
+  /** to += sign times the sum of blocks of width floats. */
+  private void addBlocks(long from, int blocks, float sign, long to) {
+    for (int d = 0; d < width; d += LANES) {
+      VectorMask<Float> mask = F.indexInRange(d, width);
+      FloatVector sum = FloatVector.zero(F);
+      for (int b = 0; b < blocks; b++) {
+        sum = sum.add(load(from + ((long) b * roundUp(width, LANES) + d) * 4));
+      }
+      FloatVector scale = FloatVector.broadcast(F, sign);
+      store(scale.fma(sum, load(to + d * 4L, mask)), to + d * 4L, mask);
+    }
+  }
+}

@@ -1,0 +1,145 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.store;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+
+/** Sums of a few rows of a dictionary, each times a factor: what a sparse decode is made of. */
+final class SparseRows {
+  /** Rows of a task. */
+  private static final int BLOCK = 64;
+
+  private final Workers workers;
+  private final Workers.Task task = this::block;
+
+  // The arguments of the call under way.
+  private int rows;
+  private int kept;
+  private int width;
+  private long indices;
+  private long values;
+  private long wDec;
+  private long bDec;
+  private long y;
+  private long yStride;
+
+  SparseRows(Workers workers) {
+    this.workers = workers;
+  }
+
+  /** {@link Sae#decode}; the stride in bytes, no bias as address 0. */
+  void decode(
+      int rows,
+      int kept,
+      int width,
+      long indices,
+      long values,
+      long wDec,
+      long bDec,
+      long y,
+      long yStride) {
+    this.rows = rows;
+    this.kept = kept;
+    this.width = width;
+    this.indices = indices;
+    this.values = values;
+    this.wDec = wDec;
+    this.bDec = bDec;
+    this.y = y;
+    this.yStride = yStride;
+    workers.run(ceilDiv(rows, BLOCK), task);
+  }
+
+  private void block(int block, int worker) {
+    int end = Math.min(rows, (block + 1) * BLOCK);
+    for (int r = block * BLOCK; r < end; r++) {
+      long at = (long) r * kept * 4;
+      combine(kept, indices + at, values + at, wDec, width, bDec, y + r * yStride);
+    }
+  }
+
+  /**
+   * to = origin + the sum over i of factors[i] rows[indices[i]].
+   *
+   * @param origin width floats, or 0 for none; may be {@code to}
+   */
+  static void combine(
+      int count, long indices, long factors, long rows, int width, long origin, long to) {
+    int d = 0;
+    for (; d + 4 * LANES <= width; d += 4 * LANES) {
+      combine4(
+          count,
+          indices,
+          factors,
+          rows + d * 4L,
+          width,
+          origin == 0 ? 0 : origin + d * 4L,
+          to + d * 4L);
+    }
+    for (; d < width; d += LANES) {
+      combine1(
+          count,
+          indices,
+          factors,
+          rows + d * 4L,
+          width,
+          origin == 0 ? 0 : origin + d * 4L,
+          to + d * 4L,
+          F.indexInRange(d, width));
+    }
+  }
+
+  private static void combine4(
+      int count, long indices, long factors, long rows, int width, long origin, long to) {
+    FloatVector s0 = FloatVector.zero(F);
+    FloatVector s1 = FloatVector.zero(F);
+    FloatVector s2 = FloatVector.zero(F);
+    FloatVector s3 = FloatVector.zero(F);
+    for (int i = 0; i < count; i++) {
+      long row = rows + getInt(indices + i * 4L) * (width * 4L);
+      FloatVector factor = FloatVector.broadcast(F, get(factors + i * 4L));
+      s0 = factor.fma(load(row), s0);
+      s1 = factor.fma(load(row + BYTES), s1);
+      s2 = factor.fma(load(row + 2 * BYTES), s2);
+      s3 = factor.fma(load(row + 3 * BYTES), s3);
+    }
+    if (origin != 0) {
+      s0 = s0.add(load(origin));
+      s1 = s1.add(load(origin + BYTES));
+      s2 = s2.add(load(origin + 2 * BYTES));
+      s3 = s3.add(load(origin + 3 * BYTES));
+    }
+    store(s0, to);
+    store(s1, to + BYTES);
+    store(s2, to + 2 * BYTES);
+    store(s3, to + 3 * BYTES);
+  }
+
+  private static void combine1(
+      int count,
+      long indices,
+      long factors,
+      long rows,
+      int width,
+      long origin,
+      long to,
+      VectorMask<Float> mask) {
+    FloatVector sum = FloatVector.zero(F);
+    for (int i = 0; i < count; i++) {
+      long row = rows + getInt(indices + i * 4L) * (width * 4L);
+      sum = FloatVector.broadcast(F, get(factors + i * 4L)).fma(load(row, mask), sum);
+    }
+    if (origin != 0) {
+      sum = sum.add(load(origin, mask));
+    }
+    store(sum, to, mask);
+  }
+}

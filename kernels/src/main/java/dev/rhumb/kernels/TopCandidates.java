@@ -1,0 +1,310 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.ScorePanels.PANEL;
+import static dev.rhumb.kernels.ScorePanels.VECTORS;
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.I;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.setInt;
+import static dev.rhumb.kernels.Simd.store;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * The candidates for the top k of one row: what passed a bound that the k best surely pass, in
+ * ascending order of index; then the exact choice among them, by (score descending, index
+ * ascending), -0 equal to +0. NaN scores never become candidates.
+ *
+ * <p>Memory is the caller's, by address. Threads: one at a time.
+ */
+final class TopCandidates {
+  private static final IntVector IOTA = IntVector.zero(I).addIndex(1);
+
+  /** Up to this many candidates are ranked by counting, n * n / LANES comparisons; more, sorted. */
+  private static final int COUNTED = 256;
+
+  /** Maxima from which a bound is taken, as a multiple of k: the more, the tighter. */
+  private static final int SPREAD = 4;
+
+  private int kept;
+  private int count;
+  private long scores;
+  private long indices;
+  private long spareScores;
+  private long spareIndices;
+  private long hits;
+
+  /** Bytes of memory for k of at most {@code most} scores at a time. */
+  static long bytes(int kept, int most) {
+    return 4 * capacity(kept, most) * 4 + 4L * (most / PANEL + 2);
+  }
+
+  private static long capacity(int kept, int most) {
+    return Simd.roundUp(kept + most, LANES) + 2L * LANES;
+  }
+
+  /** Takes up a row: no candidates yet. */
+  void start(int kept, int most, long memory) {
+    this.kept = kept;
+    count = 0;
+    scores = memory;
+    indices = scores + capacity(kept, most) * 4;
+    spareScores = indices + capacity(kept, most) * 4;
+    spareIndices = spareScores + capacity(kept, most) * 4;
+    hits = spareIndices + capacity(kept, most) * 4;
+  }
+
+  /** Number of candidates. */
+  int count() {
+    return count;
+  }
+
+  /**
+   * A bound that at least k of the scores pass, score >= bound, or -infinity: about the k-th
+   * largest of groups' maxima.
+   *
+   * @param maxima one vector for each panel
+   */
+  float bound(long maxima, int panels) {
+    if ((long) panels * LANES < kept) {
+      return Float.NEGATIVE_INFINITY;
+    }
+    int groups = Math.min(panels, Math.max(1, (SPREAD * kept + LANES - 1) / LANES));
+    FloatVector least = FloatVector.broadcast(F, Float.POSITIVE_INFINITY);
+    FloatVector most = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
+    for (int g = 0; g < groups; g++) {
+      FloatVector group = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
+      for (int p = g; p < panels; p += groups) {
+        FloatVector next = load(maxima + p * (long) BYTES);
+        group = group.blend(next, next.compare(VectorOperators.GT, group));
+      }
+      store(group, spareScores + g * (long) BYTES);
+      least = least.blend(group, group.compare(VectorOperators.LT, least));
+      most = most.blend(group, group.compare(VectorOperators.GT, most));
+    }
+    int low = key(least.reduceLanes(VectorOperators.MIN));
+    long high = key(most.reduceLanes(VectorOperators.MAX)) + 1L;
+    return threshold(spareScores, groups, kept, kept + kept / 8, low, high);
+  }
+
+  /**
+   * The largest bound that at least k of some scores pass, or one that no more than {@code enough}
+   * pass.
+   *
+   * @param low the key of a bound that at least k pass
+   * @param high the key of a bound that fewer than k pass
+   */
+  private static float threshold(long from, int vectors, int k, int enough, int low, long high) {
+    long lowest = low;
+    while (high - lowest > 1) {
+      long middle = (lowest + high) >> 1;
+      int passing = passing(from, vectors, value((int) middle));
+      if (passing >= k) {
+        lowest = middle;
+        if (passing <= enough) {
+          break;
+        }
+      } else {
+        high = middle;
+      }
+    }
+    return value((int) lowest);
+  }
+
+  private static int passing(long from, int vectors, float bound) {
+    int passing = 0;
+    for (int v = 0; v < vectors; v++) {
+      passing += load(from + v * (long) BYTES).compare(VectorOperators.GE, bound).trueCount();
+    }
+    return passing;
+  }
+
+  /** An int that orders as the float does; its own inverse is {@link #value}. */
+  private static int key(float value) {
+    int bits = Float.floatToRawIntBits(value);
+    return bits ^ ((bits >> 31) & Integer.MAX_VALUE);
+  }
+
+  private static float value(int key) {
+    return Float.intBitsToFloat(key ^ ((key >> 31) & Integer.MAX_VALUE));
+  }
+
+  /**
+   * Adds the scores that are at least a bound.
+   *
+   * @param from the scores, in whole panels
+   * @param maxima one vector for each panel
+   * @param first the index of the first score, above all those added before
+   */
+  void add(long from, long maxima, int panels, int first, float bound) {
+    FloatVector least = FloatVector.broadcast(F, bound);
+    int hit = 0;
+    for (int p = 0; p < panels; p++) {
+      boolean any = load(maxima + p * (long) BYTES).compare(VectorOperators.GE, least).anyTrue();
+      setInt(hits + hit * 4L, p);
+      hit += any ? 1 : 0;
+    }
+    int n = count;
+    for (int h = 0; h < hit; h++) {
+      int p = getInt(hits + h * 4L);
+      long panel = from + p * (PANEL * 4L);
+      IntVector index = IOTA.add(first + p * PANEL);
+      for (int v = 0; v < VECTORS; v++) {
+        FloatVector score = load(panel + v * BYTES);
+        VectorMask<Float> passes = score.compare(VectorOperators.GE, least);
+        store(score.compress(passes), scores + n * 4L);
+        store(index.reinterpretAsFloats().compress(passes), indices + n * 4L);
+        n += passes.trueCount();
+        index = index.add(LANES);
+      }
+    }
+    count = n;
+  }
+
+  /** Adds candidates that an earlier {@link #save} put away; all indices are above those before. */
+  void restore(int saved, long fromIndices, long fromScores) {
+    copy(fromScores, scores + count * 4L, saved);
+    copy(fromIndices, indices + count * 4L, saved);
+    count += saved;
+  }
+
+  /** Puts the candidates away, in ascending order of index. */
+  void save(long toIndices, long toScores) {
+    copy(scores, toScores, count);
+    copy(indices, toIndices, count);
+  }
+
+  private static void copy(long from, long to, int floats) {
+    java.lang.foreign.MemorySegment.copy(Simd.MEMORY, from, Simd.MEMORY, to, floats * 4L);
+  }
+
+  /** Leaves the k best, still in ascending order of index. The least of their scores, if k. */
+  float trim() {
+    if (count < kept) {
+      return Float.NEGATIVE_INFINITY;
+    }
+    fillUp();
+    int vectors = (count + LANES - 1) / LANES;
+    float least =
+        threshold(
+            scores,
+            vectors,
+            kept,
+            kept,
+            key(Float.NEGATIVE_INFINITY),
+            key(Float.POSITIVE_INFINITY) + 1L);
+    int above = 0;
+    for (int i = 0; i < count; i++) {
+      above += get(scores + i * 4L) > least ? 1 : 0;
+    }
+    int ties = kept - above;
+    float smallest = Float.POSITIVE_INFINITY;
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+      float score = get(scores + i * 4L);
+      if (score > least || (score == least && ties-- > 0)) {
+        set(scores + n * 4L, score);
+        setInt(indices + n * 4L, getInt(indices + i * 4L));
+        smallest = Math.min(smallest, score);
+        n++;
+      }
+    }
+    count = n;
+    return smallest;
+  }
+
+  /** Fills the last vector of scores up with NaN, which passes no bound. */
+  private void fillUp() {
+    store(FloatVector.broadcast(F, Float.NaN), scores + count * 4L);
+  }
+
+  /**
+   * Writes the k best in order, or all where there are fewer; the scores as they are.
+   *
+   * @return how many
+   */
+  int write(long toIndices, long toScores) {
+    if (count > COUNTED) {
+      trim();
+    }
+    if (count > COUNTED) {
+      sort(toIndices, toScores);
+    } else {
+      rank(toIndices, toScores);
+    }
+    return Math.min(count, kept);
+  }
+
+  /** A candidate's place is the number of those before it in the order. */
+  private void rank(long toIndices, long toScores) {
+    fillUp();
+    long ranks = spareIndices;
+    for (int i = 0; i < count; i++) {
+      setInt(ranks + i * 4L, 0);
+    }
+    for (int j = 0; j < count; j += LANES) {
+      // Those of this vector that precede i: the greater ones, and of equals those before it.
+      FloatVector others = load(scores + j * 4L);
+      int end = Math.min(count, j + LANES);
+      for (int i = 0; i < j; i++) {
+        int before = others.compare(VectorOperators.GT, get(scores + i * 4L)).trueCount();
+        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + before);
+      }
+      for (int i = j; i < end; i++) {
+        float score = get(scores + i * 4L);
+        long greater = others.compare(VectorOperators.GT, score).toLong();
+        long equal = others.compare(VectorOperators.EQ, score).toLong() & ((1L << (i - j)) - 1);
+        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + Long.bitCount(greater | equal));
+      }
+      for (int i = end; i < count; i++) {
+        int before = others.compare(VectorOperators.GE, get(scores + i * 4L)).trueCount();
+        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + before);
+      }
+    }
+    for (int i = 0; i < count; i++) {
+      int rank = getInt(ranks + i * 4L);
+      if (rank < kept) {
+        set(toScores + rank * 4L, get(scores + i * 4L));
+        setInt(toIndices + rank * 4L, getInt(indices + i * 4L));
+      }
+    }
+  }
+
+  /**
+   * Merges runs of doubling length; among equals the left run, whose indices are smaller, leads.
+   */
+  private void sort(long toIndices, long toScores) {
+    for (int run = 1; run < count; run *= 2) {
+      for (int left = 0; left < count; left += 2 * run) {
+        merge(left, Math.min(left + run, count), Math.min(left + 2 * run, count));
+      }
+      long swap = scores;
+      scores = spareScores;
+      spareScores = swap;
+      swap = indices;
+      indices = spareIndices;
+      spareIndices = swap;
+    }
+    copy(scores, toScores, count);
+    copy(indices, toIndices, count);
+  }
+
+  private void merge(int left, int middle, int end) {
+    int right = middle;
+    for (int to = left; to < end; to++) {
+      boolean takeRight =
+          left == middle || (right < end && get(scores + right * 4L) > get(scores + left * 4L));
+      int from = takeRight ? right++ : left++;
+      set(spareScores + to * 4L, get(scores + from * 4L));
+      setInt(spareIndices + to * 4L, getInt(indices + from * 4L));
+    }
+  }
+}

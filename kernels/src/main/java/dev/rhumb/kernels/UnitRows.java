@@ -1,0 +1,122 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.D;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.ceilDiv;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.store;
+
+import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * What keeps the rows of a matrix at unit norm: the projection of their gradients and their
+ * normalisation. Sums are in double, so that no row's magnitude can overflow them.
+ */
+final class UnitRows {
+  /** Elements of a task, about. */
+  private static final int WORK = 1 << 14;
+
+  private final Workers workers;
+  private final Workers.Task projectTask = this::projectBlock;
+  private final Workers.Task normaliseTask = this::normaliseBlock;
+
+  // The arguments of the call under way.
+  private int rows;
+  private int cols;
+  private int block;
+  private long w;
+  private long dw;
+
+  UnitRows(Workers workers) {
+    this.workers = workers;
+  }
+
+  /** {@link Sae#projectRows}. */
+  void project(int rows, int cols, long w, long dw) {
+    this.dw = dw;
+    run(rows, cols, w, projectTask);
+  }
+
+  /** {@link Sae#normaliseRows}. */
+  void normalise(int rows, int cols, long w) {
+    run(rows, cols, w, normaliseTask);
+  }
+
+  private void run(int rows, int cols, long w, Workers.Task task) {
+    this.rows = rows;
+    this.cols = cols;
+    this.w = w;
+    block = Math.max(1, WORK / cols);
+    workers.run(ceilDiv(rows, block), task);
+  }
+
+  private void projectBlock(int task, int worker) {
+    int end = (int) Math.min(rows, (task + 1L) * block);
+    for (int r = task * block; r < end; r++) {
+      long at = (long) r * cols * 4;
+      double squares = dot(w + at, w + at, cols, worker);
+      if (squares != 0) {
+        float along = (float) (dot(dw + at, w + at, cols, worker) / squares);
+        addScaled(w + at, -along, dw + at, cols);
+      }
+    }
+  }
+
+  private void normaliseBlock(int task, int worker) {
+    int end = (int) Math.min(rows, (task + 1L) * block);
+    for (int r = task * block; r < end; r++) {
+      long at = (long) r * cols * 4;
+      double norm = Math.sqrt(dot(w + at, w + at, cols, worker));
+      if (norm != 0) {
+        divide(w + at, norm, cols);
+      }
+    }
+  }
+
+  private double dot(long a, long b, int n, int worker) {
+    DoubleVector low = DoubleVector.zero(D);
+    DoubleVector high = DoubleVector.zero(D);
+    for (int i = 0; i < n; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, n);
+      FloatVector x = load(a + i * 4L, mask);
+      FloatVector y = load(b + i * 4L, mask);
+      low = part(x, 0).fma(part(y, 0), low);
+      high = part(x, 1).fma(part(y, 1), high);
+    }
+    long lanes = workers.own(worker).reserve(BYTES);
+    low.add(high).intoMemorySegment(Simd.MEMORY, lanes, Simd.ORDER);
+    double sum = 0;
+    for (int i = 0; i < D.length(); i++) {
+      sum += Simd.getDouble(lanes + i * 8L);
+    }
+    return sum;
+  }
+
+  private static DoubleVector part(FloatVector x, int part) {
+    return (DoubleVector) x.convertShape(VectorOperators.F2D, D, part);
+  }
+
+  private static void addScaled(long x, float factor, long to, int n) {
+    FloatVector scale = FloatVector.broadcast(F, factor);
+    for (int i = 0; i < n; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, n);
+      store(scale.fma(load(x + i * 4L, mask), load(to + i * 4L, mask)), to + i * 4L, mask);
+    }
+  }
+
+  private static void divide(long x, double norm, int n) {
+    DoubleVector divisor = DoubleVector.broadcast(D, norm);
+    for (int i = 0; i < n; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, n);
+      FloatVector value = load(x + i * 4L, mask);
+      var low = part(value, 0).div(divisor).convertShape(VectorOperators.D2F, F, 0);
+      var high = part(value, 1).div(divisor).convertShape(VectorOperators.D2F, F, -1);
+      store((FloatVector) low.lanewise(VectorOperators.ADD, high), x + i * 4L, mask);
+    }
+  }
+}
