@@ -15,7 +15,6 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,8 +26,10 @@ class NativeLibraryTest {
 
   @TempDir Path folder;
 
-  @BeforeEach
-  void theNativeModuleWasBuilt() {
+  /**
+   * Where the native module is left out, so are the tests that need its library or its compiler.
+   */
+  private static void needsNative() {
     assumeFalse(Boolean.getBoolean("rhumb.native.skip"), "rhumb.native.skip");
   }
 
@@ -46,6 +47,7 @@ class NativeLibraryTest {
 
   /** A library of its own making. */
   private Path compiled(String name, String source) throws IOException, InterruptedException {
+    needsNative();
     Path code = Files.writeString(folder.resolve(name + ".c"), source);
     Path library = folder.resolve(name + ".so");
     Process gcc =
@@ -178,6 +180,7 @@ class NativeLibraryTest {
 
   /** The library for the host, as a setting names it. */
   private static NativeLibrary host() {
+    needsNative();
     NativeLibrary[] library = new NativeLibrary[1];
     withSetting(HOST, () -> library[0] = NativeLibrary.load());
     return library[0];
