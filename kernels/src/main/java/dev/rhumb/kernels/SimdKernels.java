@@ -8,7 +8,7 @@ final class SimdKernels extends Kernels {
   private final Workers workers;
   private final Dense dense;
   private final Layers layers;
-  private final Attention attention = new ScalarAttention();
+  private final Attention attention;
   private final Loss loss;
   private final Optimizer optimizer;
   private final Sae sae;
@@ -19,6 +19,7 @@ final class SimdKernels extends Kernels {
     this.workers = workers;
     dense = new SimdDense(workers);
     layers = new SimdLayers(workers);
+    attention = new SimdAttention(workers);
     loss = new SimdLoss(workers);
     optimizer = new SimdOptimizer(workers);
     sae = new SimdSae(workers);

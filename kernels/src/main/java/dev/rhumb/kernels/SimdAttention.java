@@ -1,0 +1,632 @@
+package dev.rhumb.kernels;
+
+import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.I;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.roundUp;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.setInt;
+import static dev.rhumb.kernels.Simd.store;
+import static dev.rhumb.kernels.SimdTile.NARROW;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * {@link Attention} on the Vector API, after FlashAttention (Dao, Fu, Ermon, Rudra, Ré 2022).
+ *
+ * <p>A task is one head of one sequence; its results depend on nothing else. Queries go in blocks,
+ * keys in panels, which hold (queries of the block, keys of the panel). Forward keeps all panels of
+ * one block, so that each row's maximum is known before the exponentials; backward knows the
+ * softmax's denominator and keeps one panel. Both products of a panel are register tiles; to the
+ * right of the diagonal stand zeros.
+ */
+final class SimdAttention extends Attention {
+  /** Queries in a block: 8 tiles. */
+  private static final int QUERIES = 8 * SimdTile.ROWS;
+
+  /** Keys in a panel: what one run of Philox covers. */
+  private static final int KEYS = SimdPhilox.BLOCK;
+
+  private static final int BUCKETS = 64;
+
+  private final Workers workers;
+  private final Workers.Task forwardTask = this::forwardTask;
+  private final Workers.Task backwardTask = this::backwardTask;
+  private final int[] bucketStart = new int[BUCKETS + 1];
+
+  // The arguments of the call under way; strides in bytes.
+  private long offsets;
+  private int heads;
+  private int headWidth;
+  private long q;
+  private long qStride;
+  private long k;
+  private long kStride;
+  private long v;
+  private long vStride;
+  private long key;
+  private long stream;
+  private int threshold;
+  private float keepScale;
+  private float scale;
+  private long out;
+  private long outStride;
+  private long logSumExp;
+  private long dOut;
+  private long dOutStride;
+  private long dq;
+  private long dqStride;
+  private long dk;
+  private long dkStride;
+  private long dv;
+  private long dvStride;
+
+  /** headWidth rounded up to what a tile takes. */
+  private int padded;
+
+  /** The sequences, longest first, so that the last tasks are the short ones. */
+  private long order;
+
+  SimdAttention(Workers workers) {
+    this.workers = workers;
+  }
+
+  @Override
+  void doForward(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp) {
+    checkOffsets("attention", sequences, offsets, rows);
+    enter(offsets, heads, headWidth, q, qStride, k, kStride, v, vStride, p, key, stream);
+    this.out = out.segment().address();
+    this.outStride = outStride * 4;
+    this.logSumExp = logSumExp == null ? 0 : logSumExp.segment().address();
+    long operations = sortByLength(sequences) * heads * headWidth * 2;
+    workers.run(sequences * heads, operations, forwardTask);
+  }
+
+  @Override
+  void doBackward(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream,
+      Buffer out,
+      long outStride,
+      Buffer logSumExp,
+      Buffer dOut,
+      long dOutStride,
+      Buffer dq,
+      long dqStride,
+      Buffer dk,
+      long dkStride,
+      Buffer dv,
+      long dvStride) {
+    checkOffsets("attentionBackward", sequences, offsets, rows);
+    enter(offsets, heads, headWidth, q, qStride, k, kStride, v, vStride, p, key, stream);
+    this.out = out.segment().address();
+    this.outStride = outStride * 4;
+    this.logSumExp = logSumExp.segment().address();
+    this.dOut = dOut.segment().address();
+    this.dOutStride = dOutStride * 4;
+    this.dq = dq.segment().address();
+    this.dqStride = dqStride * 4;
+    this.dk = dk.segment().address();
+    this.dkStride = dkStride * 4;
+    this.dv = dv.segment().address();
+    this.dvStride = dvStride * 4;
+    long operations = sortByLength(sequences) * heads * headWidth * 5;
+    workers.run(sequences * heads, operations, backwardTask);
+  }
+
+  private void enter(
+      Buffer offsets,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      float p,
+      long key,
+      long stream) {
+    this.offsets = offsets.segment().address();
+    this.heads = heads;
+    this.headWidth = headWidth;
+    this.q = q.segment().address();
+    this.qStride = qStride * 4;
+    this.k = k.segment().address();
+    this.kStride = kStride * 4;
+    this.v = v.segment().address();
+    this.vStride = vStride * 4;
+    this.key = key;
+    this.stream = stream;
+    threshold = Philox.keepThreshold(p);
+    keepScale = (float) (1 / (1 - (double) p));
+    scale = (float) (1 / Math.sqrt(headWidth));
+    padded = roundUp(headWidth, NARROW);
+  }
+
+  private int start(int sequence) {
+    return getInt(offsets + sequence * 4L);
+  }
+
+  private int length(int sequence) {
+    return start(sequence + 1) - start(sequence);
+  }
+
+  /** Sets the order of the sequences; gives the sum of their squared lengths. */
+  private long sortByLength(int sequences) {
+    order = workers.shared().reserve(sequences * 4L);
+    int longest = 0;
+    long squares = 0;
+    for (int b = 0; b < sequences; b++) {
+      longest = Math.max(longest, length(b));
+      squares += (long) length(b) * length(b);
+    }
+    java.util.Arrays.fill(bucketStart, 0);
+    for (int b = 0; b < sequences; b++) {
+      bucketStart[bucket(b, longest) + 1]++;
+    }
+    for (int i = 0; i < BUCKETS; i++) {
+      bucketStart[i + 1] += bucketStart[i];
+    }
+    for (int b = 0; b < sequences; b++) {
+      setInt(order + bucketStart[bucket(b, longest)]++ * 4L, b);
+    }
+    return squares;
+  }
+
+  private int bucket(int sequence, int longest) {
+    return (int) ((long) (longest - length(sequence)) * BUCKETS / (longest + 1L));
+  }
+
+  // Forward.
+
+  private void forwardTask(int task, int worker) {
+    int sequence = getInt(order + task / heads * 4L);
+    int head = task % heads;
+    int first = start(sequence);
+    int length = length(sequence);
+    long col = (long) head * headWidth * 4;
+    int keys = roundUp(length, KEYS);
+    boolean direct = padded == headWidth;
+    long keysT =
+        workers
+            .own(worker)
+            .reserve(
+                4L
+                    * ((long) keys * (headWidth + padded + QUERIES)
+                        + QUERIES * (padded + 1)
+                        + LANES
+                        + SimdPhilox.BLOCK));
+    long values = keysT + (long) keys * headWidth * 4;
+    long panels = values + (long) keys * padded * 4;
+    long sums = panels + (long) keys * QUERIES * 4;
+    long factors = sums + (long) QUERIES * padded * 4;
+    long lanes = factors + QUERIES * 4L;
+    packPanels(length, k + first * kStride + col, kStride, keysT);
+    long value = v + first * vStride + col;
+    long valueStride = vStride;
+    if (!direct) {
+      SimdTile.pack(length, headWidth, value, vStride, values, padded);
+      value = values;
+      valueStride = padded * 4L;
+    }
+    for (int from = 0; from < length; from += QUERIES) {
+      int count = Math.min(QUERIES, length - from);
+      long query = q + (first + from) * qStride + col;
+      for (int j = 0; j < from + count; j += KEYS) {
+        SimdTile.multiplyRows(
+            count,
+            KEYS,
+            headWidth,
+            query,
+            qStride,
+            keysT + (long) j * headWidth * 4,
+            KEYS * 4L,
+            panels + (long) j * QUERIES * 4,
+            KEYS * 4L,
+            false);
+      }
+      for (int i = 0; i < count; i++) {
+        long row = (long) (first + from + i) * heads + head;
+        float factor = softmax(from + i + 1, roundUp(from + count, LANES), i, panels, lanes, row);
+        set(factors + i * 4L, factor);
+      }
+      for (int j = 0; j < from + count; j += KEYS) {
+        SimdTile.multiplyRows(
+            count,
+            padded,
+            Math.min(KEYS, from + count - j),
+            panels + (long) j * QUERIES * 4,
+            KEYS * 4L,
+            value + j * valueStride,
+            valueStride,
+            sums,
+            padded * 4L,
+            j > 0);
+      }
+      for (int i = 0; i < count; i++) {
+        scaleRow(
+            sums + (long) i * padded * 4,
+            out + (first + from + i) * outStride + col,
+            get(factors + i * 4L));
+      }
+    }
+  }
+
+  /** Packs a sequence's rows into panels of their transposes, filled up with zeros. */
+  private void packPanels(int length, long from, long stride, long to) {
+    for (int j = 0; j < length; j += KEYS) {
+      SimdTile.packTransposed(
+          Math.min(KEYS, length - j),
+          headWidth,
+          from + j * stride,
+          stride,
+          to + (long) j * headWidth * 4,
+          KEYS);
+    }
+  }
+
+  /** Where a query of the block and a key stand in the panels. */
+  private static long place(long panels, int i, int j) {
+    return panels + ((long) (j / KEYS) * QUERIES * KEYS + (long) i * KEYS + j % KEYS) * 4;
+  }
+
+  /**
+   * Turns the scores of a block's query i to exponentials after dropout; gives the factor that
+   * makes them weights.
+   *
+   * @param keys up to the diagonal
+   * @param end of the block's keys: zeros from the diagonal on
+   */
+  private float softmax(int keys, int end, int i, long panels, long lanes, long row) {
+    FloatVector lowest = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
+    FloatVector most = lowest;
+    for (int j = 0; j < keys; j += LANES) {
+      FloatVector x = lowest.blend(load(place(panels, i, j)), F.indexInRange(j, keys));
+      most = most.max(x);
+    }
+    float shift = most.reduceLanes(VectorOperators.MAX) * scale;
+    FloatVector sum = FloatVector.zero(F);
+    for (int j = 0; j < keys; j += LANES) {
+      long at = place(panels, i, j);
+      FloatVector x =
+          load(at).fma(FloatVector.broadcast(F, scale), FloatVector.broadcast(F, -shift));
+      x = FloatVector.zero(F).blend(Simd.exp(x), F.indexInRange(j, keys));
+      sum = sum.add(x);
+      store(x, at);
+    }
+    store(sum, lanes);
+    float total = Simd.sum(lanes);
+    for (int j = roundUp(keys, LANES); j < end; j += LANES) {
+      store(FloatVector.zero(F), place(panels, i, j));
+    }
+    if (threshold != 0) {
+      drop(keys, i, panels, (int) row, lanes + BYTES);
+    }
+    if (logSumExp != 0) {
+      set(logSumExp + row * 4, (float) (shift + Math.log(total)));
+    }
+    return keepScale / total;
+  }
+
+  private void drop(int keys, int i, long panels, int row, long bits) {
+    for (int j = 0; j < keys; j += LANES) {
+      if (j % SimdPhilox.BLOCK == 0) {
+        SimdPhilox.fill(key, stream, row, j / SimdPhilox.BLOCK, bits);
+      }
+      long at = place(panels, i, j);
+      store(FloatVector.zero(F).blend(load(at), kept(bits, j)), at);
+    }
+  }
+
+  private VectorMask<Float> kept(long bits, int j) {
+    long at = bits + j % SimdPhilox.BLOCK * 4L;
+    IntVector random = IntVector.fromMemorySegment(I, Simd.MEMORY, at, Simd.ORDER);
+    return random.compare(VectorOperators.UGE, threshold).cast(F);
+  }
+
+  private void scaleRow(long from, long to, float factor) {
+    for (int c = 0; c < headWidth; c += LANES) {
+      store(load(from + c * 4L).mul(factor), to + c * 4L, F.indexInRange(c, headWidth));
+    }
+  }
+
+  // Backward.
+
+  private void backwardTask(int task, int worker) {
+    int sequence = getInt(order + task / heads * 4L);
+    int head = task % heads;
+    int first = start(sequence);
+    int length = length(sequence);
+    boolean direct = padded == headWidth;
+    long keys = roundUp(length, KEYS);
+    long col = (long) head * headWidth * 4;
+    long copied = direct ? 0 : 3 * keys * padded + 3L * QUERIES * padded;
+    long keysT =
+        workers
+            .own(worker)
+            .reserve(4 * (2 * keys * headWidth + copied + 2 * QUERIES * KEYS + QUERIES + KEYS));
+    long valuesT = keysT + keys * headWidth * 4;
+    long scores = valuesT + keys * headWidth * 4;
+    long slopes = scores + QUERIES * KEYS * 4L;
+    long means = slopes + QUERIES * KEYS * 4L;
+    long bits = means + QUERIES * 4L;
+    packPanels(length, k + first * kStride + col, kStride, keysT);
+    packPanels(length, v + first * vStride + col, vStride, valuesT);
+    long keyRows = k + first * kStride + col;
+    long keyStride = kStride;
+    long keySums = dk + first * dkStride + col;
+    long keySumStride = dkStride;
+    long valueSums = dv + first * dvStride + col;
+    long valueSumStride = dvStride;
+    long copies = bits + KEYS * 4L;
+    if (!direct) {
+      keySums = copies;
+      valueSums = keySums + keys * padded * 4;
+      keyRows = valueSums + keys * padded * 4;
+      copies = keyRows + keys * padded * 4;
+      keyStride = padded * 4L;
+      keySumStride = keyStride;
+      valueSumStride = keyStride;
+      SimdTile.pack(length, headWidth, k + first * kStride + col, kStride, keyRows, padded);
+    }
+    clear(length, keySums, keySumStride);
+    clear(length, valueSums, valueSumStride);
+    for (int from = 0; from < length; from += QUERIES) {
+      int count = Math.min(QUERIES, length - from);
+      long row = first + from;
+      long query = q + row * qStride + col;
+      long queryStride = qStride;
+      long grad = dOut + row * dOutStride + col;
+      long gradStride = dOutStride;
+      long querySums = dq + row * dqStride + col;
+      long querySumStride = dqStride;
+      for (int i = 0; i < count; i++) {
+        set(means + i * 4L, dot(grad + i * gradStride, out + (row + i) * outStride + col, bits));
+      }
+      if (!direct) {
+        SimdTile.pack(count, headWidth, query, qStride, copies, padded);
+        query = copies;
+        grad = query + (long) QUERIES * padded * 4;
+        querySums = grad + (long) QUERIES * padded * 4;
+        SimdTile.pack(count, headWidth, dOut + row * dOutStride + col, dOutStride, grad, padded);
+        queryStride = padded * 4L;
+        gradStride = queryStride;
+        querySumStride = queryStride;
+      }
+      for (int j = 0; j < from + count; j += KEYS) {
+        int depth = Math.min(KEYS, from + count - j);
+        SimdTile.multiplyRows(
+            count,
+            KEYS,
+            headWidth,
+            query,
+            queryStride,
+            keysT + (long) j * headWidth * 4,
+            KEYS * 4L,
+            scores,
+            KEYS * 4L,
+            false);
+        SimdTile.multiplyRows(
+            count,
+            KEYS,
+            headWidth,
+            grad,
+            gradStride,
+            valuesT + (long) j * headWidth * 4,
+            KEYS * 4L,
+            slopes,
+            KEYS * 4L,
+            false);
+        for (int i = 0; i < count; i++) {
+          long place = (row + i) * heads + head;
+          if (threshold != 0) {
+            SimdPhilox.fill(key, stream, (int) place, j / KEYS, bits);
+          }
+          weigh(
+              Math.min(KEYS, from + i + 1 - j),
+              scores + i * (KEYS * 4L),
+              slopes + i * (KEYS * 4L),
+              get(logSumExp + place * 4),
+              get(means + i * 4L),
+              bits);
+        }
+        SimdTile.multiplyCols(
+            depth,
+            padded,
+            count,
+            scores,
+            KEYS * 4L,
+            grad,
+            gradStride,
+            valueSums + j * valueSumStride,
+            valueSumStride,
+            true);
+        SimdTile.multiplyCols(
+            depth,
+            padded,
+            count,
+            slopes,
+            KEYS * 4L,
+            query,
+            queryStride,
+            keySums + j * keySumStride,
+            keySumStride,
+            true);
+        SimdTile.multiplyRows(
+            count,
+            padded,
+            depth,
+            slopes,
+            KEYS * 4L,
+            keyRows + j * keyStride,
+            keyStride,
+            querySums,
+            querySumStride,
+            j > 0);
+      }
+      if (!direct) {
+        unpack(count, querySums, dq + row * dqStride + col, dqStride);
+      }
+    }
+    if (!direct) {
+      unpack(length, keySums, dk + first * dkStride + col, dkStride);
+      unpack(length, valueSums, dv + first * dvStride + col, dvStride);
+    }
+  }
+
+  /**
+   * Turns a query's scores in a panel to weights after dropout, and dOut.v to the scores' gradient.
+   *
+   * @param keys of the panel up to the diagonal; may be none
+   */
+  private void weigh(int keys, long scores, long slopes, float logSumExp, float mean, long bits) {
+    FloatVector zero = FloatVector.zero(F);
+    for (int j = 0; j < KEYS; j += LANES) {
+      FloatVector weight =
+          load(scores + j * 4L)
+              .fma(FloatVector.broadcast(F, scale), FloatVector.broadcast(F, -logSumExp));
+      weight =
+          zero.blend(
+              Simd.exp(weight), F.indexInRange(Math.min(j, Math.max(keys, 0)), Math.max(keys, 0)));
+      FloatVector dropped = weight;
+      FloatVector slope = load(slopes + j * 4L);
+      if (threshold != 0) {
+        VectorMask<Float> kept = kept(bits, j);
+        dropped = zero.blend(weight.mul(keepScale), kept);
+        slope = zero.blend(slope.mul(keepScale), kept);
+      }
+      store(dropped, scores + j * 4L);
+      store(slope.sub(mean).mul(weight).mul(scale), slopes + j * 4L);
+    }
+  }
+
+  private void clear(int rows, long at, long stride) {
+    for (int i = 0; i < rows; i++) {
+      for (int c = 0; c < padded; c += LANES) {
+        store(FloatVector.zero(F), at + i * stride + c * 4L);
+      }
+    }
+  }
+
+  private void unpack(int rows, long from, long to, long toStride) {
+    for (int i = 0; i < rows; i++) {
+      scaleRow(from + (long) i * padded * 4, to + i * toStride, 1);
+    }
+  }
+
+  /** The dot product of two rows of a head. */
+  private float dot(long a, long b, long lanes) {
+    FloatVector sum = FloatVector.zero(F);
+    for (int c = 0; c < headWidth; c += LANES) {
+      VectorMask<Float> mask = F.indexInRange(c, headWidth);
+      sum = load(a + c * 4L, mask).fma(load(b + c * 4L, mask), sum);
+    }
+    store(sum, lanes);
+    return Simd.sum(lanes);
+  }
+
+  // One query.
+
+  @Override
+  void doLast(
+      int keys,
+      int heads,
+      int headWidth,
+      Buffer q,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      Buffer out) {
+    this.headWidth = headWidth;
+    scale = (float) (1 / Math.sqrt(headWidth));
+    long weights = workers.own(0).reserve(roundUp(keys, LANES) * 4L + BYTES);
+    long lanes = weights + roundUp(keys, LANES) * 4L;
+    for (int head = 0; head < heads; head++) {
+      long col = (long) head * headWidth * 4;
+      long query = q.segment().address() + col;
+      long keyRow = k.segment().address() + col;
+      for (int j = 0; j < keys; j++) {
+        set(weights + j * 4L, dot(query, keyRow + j * kStride * 4, lanes));
+      }
+      float factor = 1 / exponentials(keys, weights, lanes);
+      mix(
+          keys,
+          weights,
+          factor,
+          v.segment().address() + col,
+          vStride * 4,
+          out.segment().address() + col);
+    }
+  }
+
+  /** Turns scores to exponentials; gives their sum. */
+  private float exponentials(int keys, long weights, long lanes) {
+    FloatVector lowest = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
+    FloatVector most = lowest;
+    for (int j = 0; j < keys; j += LANES) {
+      most = most.max(lowest.blend(load(weights + j * 4L), F.indexInRange(j, keys)));
+    }
+    float shift = most.reduceLanes(VectorOperators.MAX) * scale;
+    FloatVector sum = FloatVector.zero(F);
+    for (int j = 0; j < keys; j += LANES) {
+      FloatVector x = load(weights + j * 4L);
+      x = x.fma(FloatVector.broadcast(F, scale), FloatVector.broadcast(F, -shift));
+      x = FloatVector.zero(F).blend(Simd.exp(x), F.indexInRange(j, keys));
+      sum = sum.add(x);
+      store(x, weights + j * 4L);
+    }
+    store(sum, lanes);
+    return Simd.sum(lanes);
+  }
+
+  /** out = factor times the sum over keys of weight times value. */
+  private void mix(int keys, long weights, float factor, long values, long stride, long out) {
+    for (int c = 0; c < headWidth; c += LANES) {
+      VectorMask<Float> mask = F.indexInRange(c, headWidth);
+      FloatVector sum = FloatVector.zero(F);
+      for (int j = 0; j < keys; j++) {
+        FloatVector weight = FloatVector.broadcast(F, get(weights + j * 4L));
+        sum = weight.fma(load(values + j * stride + c * 4L, mask), sum);
+      }
+      store(sum.mul(factor), out + c * 4L, mask);
+    }
+  }
+}
