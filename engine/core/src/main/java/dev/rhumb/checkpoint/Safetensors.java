@@ -47,14 +47,21 @@ public final class Safetensors implements AutoCloseable {
   private final FileChannel channel;
   private final Arena arena;
   private final MemorySegment data;
+  private final boolean mapped;
 
   private Safetensors(
-      Path file, SafetensorsHeader header, FileChannel channel, Arena arena, MemorySegment data) {
+      Path file,
+      SafetensorsHeader header,
+      FileChannel channel,
+      Arena arena,
+      MemorySegment data,
+      boolean mapped) {
     this.file = file;
     this.header = header;
     this.channel = channel;
     this.arena = arena;
     this.data = data;
+    this.mapped = mapped;
   }
 
   /** One tensor to be written: {@code data} holds the product of {@code shape} elements. */
@@ -100,8 +107,9 @@ public final class Safetensors implements AutoCloseable {
         data = arena.allocate(header.dataBytes(), Buffer.ALIGNMENT);
         header.readData(channel, 0, data);
       }
+      Safetensors result = new Safetensors(file, header, channel, arena, data, map);
       opened = true;
-      return new Safetensors(file, header, channel, arena, data);
+      return result;
     } catch (IOException e) {
       throw AtomicFiles.failure("cannot read " + file, e);
     } finally {
@@ -155,12 +163,17 @@ public final class Safetensors implements AutoCloseable {
   public Buffer tensor(String name, DType dtype, long... shape) {
     requireOpen();
     SafetensorsHeader.Entry entry = header.demand(name, dtype, shape);
+    return view(dtype, entry);
+  }
+
+  private Buffer view(DType dtype, SafetensorsHeader.Entry entry) {
     return Buffer.wrap(dtype, data.asSlice(entry.begin(), entry.bytes()));
   }
 
   /**
-   * Copies a tensor into a buffer on any device, reading the file itself: a file truncated
-   * meanwhile is a {@link FormatException} and nothing worse.
+   * Copies a tensor into a buffer on any device. Of a mapped file the bytes are read, not touched
+   * through the mapping: if it was truncated meanwhile, that is a {@link FormatException} and
+   * nothing worse.
    *
    * @param target of the tensor's element type, with as many elements as {@code shape} says
    * @throws FormatException when the tensor is missing, has another type or shape, or the file has
@@ -173,6 +186,10 @@ public final class Safetensors implements AutoCloseable {
     if (target.count() != entry.bytes() / bytes) {
       throw new IllegalArgumentException(
           "tensor " + name + " " + Arrays.toString(shape) + " does not fit " + target);
+    }
+    if (!mapped) {
+      target.copyFrom(view(target.dtype(), entry));
+      return;
     }
     try (Staging staging = new Staging(target.dtype())) {
       for (long done = 0; done < target.count(); done += staging.count()) {
