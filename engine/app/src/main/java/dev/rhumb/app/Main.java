@@ -18,7 +18,15 @@ import picocli.CommandLine.ScopeType;
 @Command(
     name = "rhumb",
     description = "Sequential recommendation with interpretable, steerable features.",
-    subcommands = {DoctorCommand.class, PrepareCommand.class},
+    subcommands = {
+      DoctorCommand.class,
+      PrepareCommand.class,
+      TrainCommand.class,
+      EvaluateCommand.class,
+      SaeCommand.class,
+      SteerCommand.class,
+      RecommendCommand.class
+    },
     mixinStandardHelpOptions = true,
     scope = ScopeType.INHERIT,
     version = "rhumb 0.1.0",

@@ -73,7 +73,7 @@ public final class ModelFolder implements AutoCloseable {
     data.put("split", description.split);
     config.put("dataset", data);
     config.put("training", description.training);
-    // CAT catalogue.save(folder.resolve("items.tsv"));
+    catalogue.save(folder.resolve("items.tsv"));
     AtomicFiles.writeString(folder.resolve("config.json"), Json.write(config));
   }
 

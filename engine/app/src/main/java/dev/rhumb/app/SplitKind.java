@@ -1,0 +1,82 @@
+package dev.rhumb.app;
+
+import dev.rhumb.data.Cases;
+import dev.rhumb.data.Dataset;
+import dev.rhumb.data.Sequences;
+import dev.rhumb.data.Split;
+import dev.rhumb.data.Splits;
+import dev.rhumb.kernels.Philox;
+import java.util.function.Function;
+import java.util.stream.IntStream;
+
+/** The ways to divide data that the command line offers. */
+enum SplitKind {
+  LEAVE_ONE_OUT("leave-one-out", Splits::leaveOneOut),
+  COLD_USERS(
+      "cold-users",
+      dataset ->
+          Splits.coldUsers(dataset, SplitKind.TEST_SHARE, SplitKind.TRAIN_SHARE, SplitKind.SEED));
+
+  private static final double TEST_SHARE = .1;
+  private static final double TRAIN_SHARE = .6;
+  private static final double HELD_OUT_SHARE = .2;
+  // Fixed, so that the name of a split says all that is needed to divide the data again.
+  private static final long SEED = 1;
+  private static final long HELD_OUT = 0x48454C44;
+
+  private final String label;
+  private final Function<Dataset, Split> divide;
+
+  SplitKind(String label, Function<Dataset, Split> divide) {
+    this.label = label;
+    this.divide = divide;
+  }
+
+  /** The split of that name. */
+  static SplitKind of(String label) {
+    for (SplitKind kind : values()) {
+      if (kind.label.equals(label)) {
+        return kind;
+      }
+    }
+    throw new Refusal(
+        "split '" + label + "'", "is unknown", "there are leave-one-out and cold-users");
+  }
+
+  Split of(Dataset dataset) {
+    return divide.apply(dataset);
+  }
+
+  @Override
+  public String toString() {
+    return label;
+  }
+
+  /**
+   * What an autoencoder learns from and what it is judged on, of different users. Cold users are
+   * such already; where every user is trained on, a fifth of them, drawn at random, are held out
+   * from the autoencoder.
+   */
+  static SaeParts saeParts(Split split) {
+    Cases test = split.test();
+    if (split.name().equals(COLD_USERS.label)) {
+      return new SaeParts(split.sae(), test.histories());
+    }
+    return new SaeParts(select(split.sae(), false), select(test.histories(), true));
+  }
+
+  /**
+   * Sequences of different users.
+   *
+   * @param learn what the autoencoder learns from
+   * @param heldOut what it is measured and explained on
+   */
+  record SaeParts(Sequences learn, Sequences heldOut) {}
+
+  private static Sequences select(Sequences all, boolean heldOut) {
+    return all.select(
+        IntStream.range(0, all.count())
+            .filter(i -> Philox.uniform(SEED, HELD_OUT, all.user(i), 0) < HELD_OUT_SHARE == heldOut)
+            .toArray());
+  }
+}

@@ -1,0 +1,83 @@
+package dev.rhumb.app;
+
+import dev.rhumb.app.load.DataFolders;
+import dev.rhumb.data.Dataset;
+import dev.rhumb.data.Split;
+import dev.rhumb.kernels.Kernels;
+import dev.rhumb.model.Model;
+import dev.rhumb.model.ModelFolder;
+import java.nio.file.Path;
+
+/**
+ * A model folder, opened beside the data that it was trained on, divided as they were then.
+ *
+ * <p>Ownership: closes the model and the data. One thread at a time.
+ */
+final class Trained implements AutoCloseable {
+  private final ModelFolder folder;
+  private final Dataset dataset;
+  private final Split split;
+
+  private Trained(ModelFolder folder, Dataset dataset) {
+    this.folder = folder;
+    this.dataset = dataset;
+    split = SplitKind.of(folder.description().split()).of(dataset);
+  }
+
+  /** Takes over a folder and a dataset; refuses a dataset that the model was not trained on. */
+  static Trained of(ModelFolder folder, Dataset dataset) {
+    String trainedOn = folder.description().fingerprint();
+    if (!trainedOn.equals(dataset.fingerprint())) {
+      throw new Refusal(
+          "data " + dataset.name(),
+          "are not those that the model in " + folder.folder() + " was trained on",
+          "name those ("
+              + folder.description().datasetName()
+              + ", fingerprint "
+              + trainedOn.substring(0, Math.min(12, trainedOn.length()))
+              + "...) with --data");
+    }
+    return new Trained(folder, dataset);
+  }
+
+  /** Opens both. */
+  static Trained open(Kernels kernels, ModelOptions model, DataOptions data) {
+    ModelFolder folder = model.open(kernels);
+    try {
+      Path place = DataFolders.find(data.named(), folder.description().datasetName()).orRefuse();
+      Dataset dataset = DataOptions.open(place);
+      try {
+        return of(folder, dataset);
+      } catch (RuntimeException e) {
+        dataset.close();
+        throw e;
+      }
+    } catch (RuntimeException e) {
+      folder.close();
+      throw e;
+    }
+  }
+
+  ModelFolder folder() {
+    return folder;
+  }
+
+  Model model() {
+    return folder.model();
+  }
+
+  Dataset dataset() {
+    return dataset;
+  }
+
+  Split split() {
+    return split;
+  }
+
+  @Override
+  public void close() {
+    try (folder) {
+      dataset.close();
+    }
+  }
+}
