@@ -92,6 +92,7 @@ class LossConformanceTest extends Conformance {
     crossEntropy(150, 1031, 33, 1);
     crossEntropy(3, 5003, 50, 1);
     crossEntropy(701, 67, 16, 1);
+    crossEntropy(5, 131_200, 2, 1);
   }
 
   @Test
