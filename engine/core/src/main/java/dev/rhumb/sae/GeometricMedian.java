@@ -24,7 +24,10 @@ final class GeometricMedian {
     for (int r = 0; r < rows; r++) {
       spread += distance(x, r, point) / rows;
     }
-    double least = Math.max(TOLERANCE * spread, Double.MIN_NORMAL);
+    if (spread == 0) {
+      return point;
+    }
+    double least = TOLERANCE * spread;
     for (int round = 0; round < ROUNDS; round++) {
       double[] next = new double[width];
       double total = 0;

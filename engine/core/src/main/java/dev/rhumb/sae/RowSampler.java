@@ -13,7 +13,7 @@ import dev.rhumb.model.Site;
  * where they do not, sequences are read in a random order and their rows drawn from a buffer that
  * is filled up whenever half of it is gone. The draws depend on the seed alone.
  */
-final class RowSampler implements AutoCloseable {
+final class RowSampler implements RowSource {
   private static final long DRAW = 0x5AE0;
   private static final long ORDER = 0x5AE1;
 
@@ -89,13 +89,13 @@ final class RowSampler implements AutoCloseable {
     }
   }
 
-  /** Rows in an epoch. */
-  long rows() {
+  @Override
+  public long rows() {
     return rows;
   }
 
-  /** Sets the first {@code n} rows of x (rows, D) to the next draws. */
-  void draw(Buffer x, int n) {
+  @Override
+  public void draw(Buffer x, int n) {
     if (!whole && live < Math.max(n, capacity / 2)) {
       fill();
     }

@@ -8,6 +8,7 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Model;
 import dev.rhumb.train.TrainingDivergedException;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -37,7 +38,7 @@ public final class SaeTrainer implements AutoCloseable {
   private final SaeConfig config;
   private final SaeListener listener;
   private final int width;
-  private final RowSampler sampler;
+  private final RowSource source;
   private final SaeWeights weights;
   private final SaeWeights gradients;
   private final SaeWeights first;
@@ -53,21 +54,14 @@ public final class SaeTrainer implements AutoCloseable {
   private double mean;
   private double deviation;
 
+  /** Takes over the source. */
   private SaeTrainer(
-      Kernels kernels, Model model, Sequences data, SaeConfig config, SaeListener listener) {
+      Kernels kernels, RowSource source, int width, SaeConfig config, SaeListener listener) {
     this.kernels = kernels;
+    this.source = source;
+    this.width = width;
     this.config = config;
     this.listener = listener;
-    width = model.config().width();
-    sampler =
-        new RowSampler(
-            kernels,
-            model,
-            config.site(),
-            data,
-            config.bufferBytes(),
-            config.batch(),
-            config.seed());
     weights = new SaeWeights(kernels, config.features(), width);
     gradients = new SaeWeights(kernels, config.features(), width);
     first = new SaeWeights(kernels, config.features(), width);
@@ -101,15 +95,38 @@ public final class SaeTrainer implements AutoCloseable {
   public static SaeResult train(
       Kernels kernels, Model model, Sequences data, SaeConfig config, SaeListener listener) {
     config.site().requireIn(model.config());
-    try (SaeTrainer trainer = new SaeTrainer(kernels, model, data, config, listener)) {
+    RowSource source =
+        new RowSampler(
+            kernels,
+            model,
+            config.site(),
+            data,
+            config.bufferBytes(),
+            config.batch(),
+            config.seed());
+    Map<String, Object> origin = new LinkedHashMap<>();
+    origin.put("dataset", data.dataset().name());
+    origin.put("dataset_fingerprint", data.dataset().fingerprint());
+    return train(kernels, source, model.config().width(), origin, config, listener);
+  }
+
+  /** Trains on the rows of a source, which it closes. */
+  static SaeResult train(
+      Kernels kernels,
+      RowSource source,
+      int width,
+      Map<String, Object> origin,
+      SaeConfig config,
+      SaeListener listener) {
+    try (SaeTrainer trainer = new SaeTrainer(kernels, source, width, config, listener)) {
       trainer.standardise();
       trainer.initialise();
       double tail = trainer.run();
       return new SaeResult(
-          trainer.fold(data),
+          trainer.fold(origin),
           tail,
           trainer.deadCount,
-          trainer.sampler.rows(),
+          source.rows(),
           trainer.mean,
           trainer.deviation);
     }
@@ -117,7 +134,7 @@ public final class SaeTrainer implements AutoCloseable {
 
   /** Takes the mean and the deviation from a sample of raw rows. */
   private void standardise() {
-    int rows = (int) Math.min(sampler.rows(), SAMPLE);
+    int rows = (int) Math.min(source.rows(), SAMPLE);
     double count = (double) rows * width;
     float[] sample = raw(rows);
     double sum = 0;
@@ -143,7 +160,7 @@ public final class SaeTrainer implements AutoCloseable {
               + "' are all the same; choose another site");
     }
     float[] shifts = new float[width];
-    java.util.Arrays.fill(shifts, (float) (-mean / deviation));
+    Arrays.fill(shifts, (float) (-mean / deviation));
     shift.put(0, shifts, 0, width);
   }
 
@@ -151,7 +168,7 @@ public final class SaeTrainer implements AutoCloseable {
     float[] sample = new float[Math.multiplyExact(rows, width)];
     for (int done = 0; done < rows; done += config.batch()) {
       int n = Math.min(config.batch(), rows - done);
-      sampler.draw(x, n);
+      source.draw(x, n);
       x.get(0, sample, done * width, n * width);
     }
     return sample;
@@ -167,7 +184,7 @@ public final class SaeTrainer implements AutoCloseable {
     }
     kernels.sae().normaliseRows(config.features(), width, weights.decoder);
     weights.encoder.copyFrom(weights.decoder);
-    int rows = (int) Math.min(sampler.rows(), MEDIAN_SAMPLE);
+    int rows = (int) Math.min(source.rows(), MEDIAN_SAMPLE);
     double[] median = GeometricMedian.of(raw(rows), rows, width);
     for (int d = 0; d < width; d++) {
       row[d] = (float) ((median[d] - mean) / deviation);
@@ -180,7 +197,7 @@ public final class SaeTrainer implements AutoCloseable {
     double tail = 0;
     int tailSteps = Math.max(1, config.steps() / 10);
     for (int step = 1; step <= config.steps(); step++) {
-      sampler.draw(x, config.batch());
+      source.draw(x, config.batch());
       // x / deviation - mean / deviation: a product of no terms, to which the shift is added.
       kernels
           .dense()
@@ -243,7 +260,7 @@ public final class SaeTrainer implements AutoCloseable {
   /** Finds the dead features, after a step. */
   private void age() {
     double gap = config.deadGaps() * (double) config.features() / config.kept();
-    double limit = Math.max(gap, sampler.rows());
+    double limit = Math.max(gap, source.rows());
     deadCount = 0;
     for (int f = 0; f < idle.length; f++) {
       idle[f] = loss.fired[f] > 0 ? 0 : idle[f] + config.batch();
@@ -292,11 +309,9 @@ public final class SaeTrainer implements AutoCloseable {
    * The trained weights for raw hidden states: z grows by the deviation, and b_dec moves to their
    * mean.
    */
-  private SparseAutoencoder fold(Sequences data) {
-    Map<String, Object> metadata = new LinkedHashMap<>();
-    metadata.put("dataset", data.dataset().name());
-    metadata.put("dataset_fingerprint", data.dataset().fingerprint());
-    metadata.put("positions", sampler.rows());
+  private SparseAutoencoder fold(Map<String, Object> origin) {
+    Map<String, Object> metadata = new LinkedHashMap<>(origin);
+    metadata.put("positions", source.rows());
     metadata.put("mean", mean);
     metadata.put("deviation", deviation);
     metadata.put("aux_kept", config.auxKept());
@@ -311,26 +326,32 @@ public final class SaeTrainer implements AutoCloseable {
     SparseAutoencoder sae =
         new SparseAutoencoder(
             kernels, config.site(), config.features(), width, config.kept(), metadata);
-    sae.encoderWeights().copyFrom(weights.encoder);
-    sae.decoderWeights().copyFrom(weights.decoder);
-    affine(weights.encoderBias, 0, sae.encoderBias());
-    affine(weights.decoderBias, mean, sae.decoderBias());
-    sae.refresh(kernels);
+    fold(kernels, weights, mean, deviation, sae);
     return sae;
   }
 
-  /** target = deviation source + offset. */
-  private void affine(Buffer source, double offset, Buffer target) {
+  /** Sets an autoencoder on raw hidden states to what given weights do on standardised ones. */
+  static void fold(
+      Kernels kernels, SaeWeights weights, double mean, double deviation, SparseAutoencoder sae) {
+    sae.encoderWeights().copyFrom(weights.encoder);
+    sae.decoderWeights().copyFrom(weights.decoder);
+    affine(weights.encoderBias, deviation, 0, sae.encoderBias());
+    affine(weights.decoderBias, deviation, mean, sae.decoderBias());
+    sae.refresh(kernels);
+  }
+
+  /** target = factor source + offset. */
+  private static void affine(Buffer source, double factor, double offset, Buffer target) {
     float[] values = source.floats();
     for (int i = 0; i < values.length; i++) {
-      values[i] = (float) (deviation * values[i] + offset);
+      values[i] = (float) (factor * values[i] + offset);
     }
     target.put(0, values, 0, values.length);
   }
 
   @Override
   public void close() {
-    sampler.close();
+    source.close();
     weights.close();
     gradients.close();
     first.close();
