@@ -2,11 +2,15 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.ScorePanels.ROWS;
+import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.store;
 
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
@@ -36,13 +40,15 @@ final class ScoreBlock {
   private long x;
   private long scores;
   private long maxima;
+  private long row;
   private long memory;
 
   /** Bytes of memory for up to {@code rows} rows against chunks of up to {@code panels}. */
   static long bytes(int rows, int width, int kept, int panels) {
     long groups = Simd.roundUp(rows, ROWS);
     long stride = panels * (PANEL * 4L);
-    return groups * (Simd.roundUp(width, LANES) * 4L + stride + stride / ScorePanels.VECTORS)
+    return (groups + 1) * (Simd.roundUp(width, LANES) * 4L)
+        + groups * (stride + stride / ScorePanels.VECTORS)
         + TopCandidates.bytes(kept, panels * PANEL);
   }
 
@@ -56,7 +62,8 @@ final class ScoreBlock {
     scores = memory;
     maxima = scores + groups * stride;
     x = maxima + groups * (stride / ScorePanels.VECTORS);
-    this.memory = x + groups * (Simd.roundUp(width, LANES) * 4L);
+    row = x + groups * (Simd.roundUp(width, LANES) * 4L);
+    this.memory = row + Simd.roundUp(width, LANES) * 4L;
   }
 
   /**
@@ -68,16 +75,28 @@ final class ScoreBlock {
    * @param mostStart the largest magnitude among the chains' starts
    */
   void row(int r, long from, long bias, float mostWeight, float mostStart) {
-    long to = x + (r / ROWS * ROWS) * (width * 4L) + r % ROWS * 4;
-    float largest = 0;
-    for (int d = 0; d < width; d++) {
-      float value = bias == 0 ? get(from + d * 4L) : get(from + d * 4L) - get(bias + d * 4L);
-      largest = Math.max(largest, Math.abs(value));
-      set(to + d * (ROWS * 4L), value);
+    FloatVector most = FloatVector.zero(F);
+    boolean finite = true;
+    for (int d = 0; d < width; d += LANES) {
+      VectorMask<Float> mask = F.indexInRange(d, width);
+      FloatVector value = load(from + d * 4L, mask);
+      if (bias != 0) {
+        value = value.sub(load(bias + d * 4L, mask));
+      }
+      store(value, row + d * 4L);
+      FloatVector size = value.abs();
+      finite &= size.compare(VectorOperators.LE, SAFE).allTrue();
+      most = most.blend(size, size.compare(VectorOperators.GT, most));
     }
-    // False where anything is NaN.
+    long to = x + (r / ROWS * ROWS) * (width * 4L) + r % ROWS * 4;
+    for (int d = 0; d < width; d++) {
+      set(to + d * (ROWS * 4L), get(row + d * 4L));
+    }
+    // False where a weight is NaN.
     safe[r] =
-        largest <= SAFE && mostWeight <= SAFE && largest * mostWeight * width + mostStart <= SAFE;
+        finite
+            && mostWeight <= SAFE
+            && most.reduceLanes(VectorOperators.MAX) * mostWeight * width + mostStart <= SAFE;
     saved[r] = 0;
     least[r] = Float.NEGATIVE_INFINITY;
   }

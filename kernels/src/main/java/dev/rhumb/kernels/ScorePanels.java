@@ -2,7 +2,10 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.FLOAT;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
@@ -157,10 +160,10 @@ final class ScorePanels {
 
   /** Six rows by four vectors of columns. */
   private static void six4(long x, int width, long panel, long scores, long stride) {
-    FloatVector b0 = load(panel + 0 * BYTES);
-    FloatVector b1 = load(panel + 1 * BYTES);
-    FloatVector b2 = load(panel + 2 * BYTES);
-    FloatVector b3 = load(panel + 3 * BYTES);
+    FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
+    FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER);
+    FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER);
     FloatVector s00 = b0;
     FloatVector s01 = b1;
     FloatVector s02 = b2;
@@ -188,36 +191,36 @@ final class ScorePanels {
     long at = panel;
     for (int d = 0; d < width; d++) {
       at += PANEL * 4;
-      b0 = load(at + 0 * BYTES);
-      b1 = load(at + 1 * BYTES);
-      b2 = load(at + 2 * BYTES);
-      b3 = load(at + 3 * BYTES);
-      FloatVector c = FloatVector.broadcast(F, get(x));
+      b0 = FloatVector.fromMemorySegment(F, MEMORY, at + 0 * BYTES, ORDER);
+      b1 = FloatVector.fromMemorySegment(F, MEMORY, at + 1 * BYTES, ORDER);
+      b2 = FloatVector.fromMemorySegment(F, MEMORY, at + 2 * BYTES, ORDER);
+      b3 = FloatVector.fromMemorySegment(F, MEMORY, at + 3 * BYTES, ORDER);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s00 = c.fma(b0, s00);
       s01 = c.fma(b1, s01);
       s02 = c.fma(b2, s02);
       s03 = c.fma(b3, s03);
-      c = FloatVector.broadcast(F, get(x + 4));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 4));
       s10 = c.fma(b0, s10);
       s11 = c.fma(b1, s11);
       s12 = c.fma(b2, s12);
       s13 = c.fma(b3, s13);
-      c = FloatVector.broadcast(F, get(x + 8));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 8));
       s20 = c.fma(b0, s20);
       s21 = c.fma(b1, s21);
       s22 = c.fma(b2, s22);
       s23 = c.fma(b3, s23);
-      c = FloatVector.broadcast(F, get(x + 12));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 12));
       s30 = c.fma(b0, s30);
       s31 = c.fma(b1, s31);
       s32 = c.fma(b2, s32);
       s33 = c.fma(b3, s33);
-      c = FloatVector.broadcast(F, get(x + 16));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 16));
       s40 = c.fma(b0, s40);
       s41 = c.fma(b1, s41);
       s42 = c.fma(b2, s42);
       s43 = c.fma(b3, s43);
-      c = FloatVector.broadcast(F, get(x + 20));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 20));
       s50 = c.fma(b0, s50);
       s51 = c.fma(b1, s51);
       s52 = c.fma(b2, s52);
@@ -225,41 +228,41 @@ final class ScorePanels {
       x += ROWS * 4;
     }
     long to = scores;
-    store(s00, to + 0 * BYTES);
-    store(s01, to + 1 * BYTES);
-    store(s02, to + 2 * BYTES);
-    store(s03, to + 3 * BYTES);
+    s00.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
     to += stride;
-    store(s10, to + 0 * BYTES);
-    store(s11, to + 1 * BYTES);
-    store(s12, to + 2 * BYTES);
-    store(s13, to + 3 * BYTES);
+    s10.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
     to += stride;
-    store(s20, to + 0 * BYTES);
-    store(s21, to + 1 * BYTES);
-    store(s22, to + 2 * BYTES);
-    store(s23, to + 3 * BYTES);
+    s20.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
     to += stride;
-    store(s30, to + 0 * BYTES);
-    store(s31, to + 1 * BYTES);
-    store(s32, to + 2 * BYTES);
-    store(s33, to + 3 * BYTES);
+    s30.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
     to += stride;
-    store(s40, to + 0 * BYTES);
-    store(s41, to + 1 * BYTES);
-    store(s42, to + 2 * BYTES);
-    store(s43, to + 3 * BYTES);
+    s40.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
     to += stride;
-    store(s50, to + 0 * BYTES);
-    store(s51, to + 1 * BYTES);
-    store(s52, to + 2 * BYTES);
-    store(s53, to + 3 * BYTES);
+    s50.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
   }
 
   /** Six rows by two vectors of columns. */
   private static void six2(long x, int width, long panel, long scores, long stride) {
-    FloatVector b0 = load(panel + 0 * BYTES);
-    FloatVector b1 = load(panel + 1 * BYTES);
+    FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
     FloatVector s00 = b0;
     FloatVector s01 = b1;
     FloatVector s10 = b0;
@@ -275,139 +278,139 @@ final class ScorePanels {
     long at = panel;
     for (int d = 0; d < width; d++) {
       at += PANEL * 4;
-      b0 = load(at + 0 * BYTES);
-      b1 = load(at + 1 * BYTES);
-      FloatVector c = FloatVector.broadcast(F, get(x));
+      b0 = FloatVector.fromMemorySegment(F, MEMORY, at + 0 * BYTES, ORDER);
+      b1 = FloatVector.fromMemorySegment(F, MEMORY, at + 1 * BYTES, ORDER);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s00 = c.fma(b0, s00);
       s01 = c.fma(b1, s01);
-      c = FloatVector.broadcast(F, get(x + 4));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 4));
       s10 = c.fma(b0, s10);
       s11 = c.fma(b1, s11);
-      c = FloatVector.broadcast(F, get(x + 8));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 8));
       s20 = c.fma(b0, s20);
       s21 = c.fma(b1, s21);
-      c = FloatVector.broadcast(F, get(x + 12));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 12));
       s30 = c.fma(b0, s30);
       s31 = c.fma(b1, s31);
-      c = FloatVector.broadcast(F, get(x + 16));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 16));
       s40 = c.fma(b0, s40);
       s41 = c.fma(b1, s41);
-      c = FloatVector.broadcast(F, get(x + 20));
+      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 20));
       s50 = c.fma(b0, s50);
       s51 = c.fma(b1, s51);
       x += ROWS * 4;
     }
     long to = scores;
-    store(s00, to + 0 * BYTES);
-    store(s01, to + 1 * BYTES);
+    s00.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
     to += stride;
-    store(s10, to + 0 * BYTES);
-    store(s11, to + 1 * BYTES);
+    s10.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
     to += stride;
-    store(s20, to + 0 * BYTES);
-    store(s21, to + 1 * BYTES);
+    s20.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
     to += stride;
-    store(s30, to + 0 * BYTES);
-    store(s31, to + 1 * BYTES);
+    s30.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
     to += stride;
-    store(s40, to + 0 * BYTES);
-    store(s41, to + 1 * BYTES);
+    s40.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
     to += stride;
-    store(s50, to + 0 * BYTES);
-    store(s51, to + 1 * BYTES);
+    s50.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
   }
 
   /** One row by two panels of four vectors each. */
   private static void pair4(long x, long step, int width, long panel, long scores) {
     long next = panel + bytes(width);
-    FloatVector s0 = load(panel + 0 * BYTES);
-    FloatVector s1 = load(panel + 1 * BYTES);
-    FloatVector s2 = load(panel + 2 * BYTES);
-    FloatVector s3 = load(panel + 3 * BYTES);
-    FloatVector s4 = load(next + 0 * BYTES);
-    FloatVector s5 = load(next + 1 * BYTES);
-    FloatVector s6 = load(next + 2 * BYTES);
-    FloatVector s7 = load(next + 3 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
+    FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER);
+    FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER);
+    FloatVector s4 = FloatVector.fromMemorySegment(F, MEMORY, next + 0 * BYTES, ORDER);
+    FloatVector s5 = FloatVector.fromMemorySegment(F, MEMORY, next + 1 * BYTES, ORDER);
+    FloatVector s6 = FloatVector.fromMemorySegment(F, MEMORY, next + 2 * BYTES, ORDER);
+    FloatVector s7 = FloatVector.fromMemorySegment(F, MEMORY, next + 3 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
       panel += PANEL * 4;
       next += PANEL * 4;
-      FloatVector c = FloatVector.broadcast(F, get(x));
-      s0 = c.fma(load(panel + 0 * BYTES), s0);
-      s1 = c.fma(load(panel + 1 * BYTES), s1);
-      s2 = c.fma(load(panel + 2 * BYTES), s2);
-      s3 = c.fma(load(panel + 3 * BYTES), s3);
-      s4 = c.fma(load(next + 0 * BYTES), s4);
-      s5 = c.fma(load(next + 1 * BYTES), s5);
-      s6 = c.fma(load(next + 2 * BYTES), s6);
-      s7 = c.fma(load(next + 3 * BYTES), s7);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
+      s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
+      s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
+      s2 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER), s2);
+      s3 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER), s3);
+      s4 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 0 * BYTES, ORDER), s4);
+      s5 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 1 * BYTES, ORDER), s5);
+      s6 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 2 * BYTES, ORDER), s6);
+      s7 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 3 * BYTES, ORDER), s7);
       x += step;
     }
-    store(s0, scores + 0 * BYTES);
-    store(s1, scores + 1 * BYTES);
-    store(s2, scores + 2 * BYTES);
-    store(s3, scores + 3 * BYTES);
-    store(s4, scores + 4 * BYTES);
-    store(s5, scores + 5 * BYTES);
-    store(s6, scores + 6 * BYTES);
-    store(s7, scores + 7 * BYTES);
+    s0.intoMemorySegment(MEMORY, scores + 0 * BYTES, ORDER);
+    s1.intoMemorySegment(MEMORY, scores + 1 * BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, scores + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, scores + 3 * BYTES, ORDER);
+    s4.intoMemorySegment(MEMORY, scores + 4 * BYTES, ORDER);
+    s5.intoMemorySegment(MEMORY, scores + 5 * BYTES, ORDER);
+    s6.intoMemorySegment(MEMORY, scores + 6 * BYTES, ORDER);
+    s7.intoMemorySegment(MEMORY, scores + 7 * BYTES, ORDER);
   }
 
   /** One row by one panel of four vectors each. */
   private static void one4(long x, long step, int width, long panel, long scores) {
-    FloatVector s0 = load(panel + 0 * BYTES);
-    FloatVector s1 = load(panel + 1 * BYTES);
-    FloatVector s2 = load(panel + 2 * BYTES);
-    FloatVector s3 = load(panel + 3 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
+    FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER);
+    FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
       panel += PANEL * 4;
-      FloatVector c = FloatVector.broadcast(F, get(x));
-      s0 = c.fma(load(panel + 0 * BYTES), s0);
-      s1 = c.fma(load(panel + 1 * BYTES), s1);
-      s2 = c.fma(load(panel + 2 * BYTES), s2);
-      s3 = c.fma(load(panel + 3 * BYTES), s3);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
+      s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
+      s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
+      s2 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER), s2);
+      s3 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER), s3);
       x += step;
     }
-    store(s0, scores + 0 * BYTES);
-    store(s1, scores + 1 * BYTES);
-    store(s2, scores + 2 * BYTES);
-    store(s3, scores + 3 * BYTES);
+    s0.intoMemorySegment(MEMORY, scores + 0 * BYTES, ORDER);
+    s1.intoMemorySegment(MEMORY, scores + 1 * BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, scores + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, scores + 3 * BYTES, ORDER);
   }
 
   /** One row by two panels of two vectors each. */
   private static void pair2(long x, long step, int width, long panel, long scores) {
     long next = panel + bytes(width);
-    FloatVector s0 = load(panel + 0 * BYTES);
-    FloatVector s1 = load(panel + 1 * BYTES);
-    FloatVector s2 = load(next + 0 * BYTES);
-    FloatVector s3 = load(next + 1 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
+    FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, next + 0 * BYTES, ORDER);
+    FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, next + 1 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
       panel += PANEL * 4;
       next += PANEL * 4;
-      FloatVector c = FloatVector.broadcast(F, get(x));
-      s0 = c.fma(load(panel + 0 * BYTES), s0);
-      s1 = c.fma(load(panel + 1 * BYTES), s1);
-      s2 = c.fma(load(next + 0 * BYTES), s2);
-      s3 = c.fma(load(next + 1 * BYTES), s3);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
+      s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
+      s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
+      s2 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 0 * BYTES, ORDER), s2);
+      s3 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, next + 1 * BYTES, ORDER), s3);
       x += step;
     }
-    store(s0, scores + 0 * BYTES);
-    store(s1, scores + 1 * BYTES);
-    store(s2, scores + 2 * BYTES);
-    store(s3, scores + 3 * BYTES);
+    s0.intoMemorySegment(MEMORY, scores + 0 * BYTES, ORDER);
+    s1.intoMemorySegment(MEMORY, scores + 1 * BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, scores + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, scores + 3 * BYTES, ORDER);
   }
 
   /** One row by one panel of two vectors each. */
   private static void one2(long x, long step, int width, long panel, long scores) {
-    FloatVector s0 = load(panel + 0 * BYTES);
-    FloatVector s1 = load(panel + 1 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
       panel += PANEL * 4;
-      FloatVector c = FloatVector.broadcast(F, get(x));
-      s0 = c.fma(load(panel + 0 * BYTES), s0);
-      s1 = c.fma(load(panel + 1 * BYTES), s1);
+      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
+      s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
+      s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
       x += step;
     }
-    store(s0, scores + 0 * BYTES);
-    store(s1, scores + 1 * BYTES);
+    s0.intoMemorySegment(MEMORY, scores + 0 * BYTES, ORDER);
+    s1.intoMemorySegment(MEMORY, scores + 1 * BYTES, ORDER);
   }
 }

@@ -34,6 +34,9 @@ final class TopCandidates {
   /** Maxima from which a bound is taken, as a multiple of k: the more, the tighter. */
   private static final int SPREAD = 4;
 
+  /** Scores compared at a time. */
+  private static final int GROUP = 4 * LANES;
+
   private int kept;
   private int count;
   private long scores;
@@ -41,14 +44,15 @@ final class TopCandidates {
   private long spareScores;
   private long spareIndices;
   private long hits;
+  private long places;
 
   /** Bytes of memory for k of at most {@code most} scores at a time. */
   static long bytes(int kept, int most) {
-    return 4 * capacity(kept, most) * 4 + 4L * (most / PANEL + 2);
+    return 4 * capacity(kept, most) * 4 + 4L * (most / PANEL + 2 + COUNTED);
   }
 
   private static long capacity(int kept, int most) {
-    return Simd.roundUp(kept + most, LANES) + 2L * LANES;
+    return Simd.roundUp(kept + most, LANES) + (long) GROUP;
   }
 
   /** Takes up a row: no candidates yet. */
@@ -60,6 +64,7 @@ final class TopCandidates {
     spareScores = indices + capacity(kept, most) * 4;
     spareIndices = spareScores + capacity(kept, most) * 4;
     hits = spareIndices + capacity(kept, most) * 4;
+    places = hits + 4L * (most / PANEL + 2);
   }
 
   /** Number of candidates. */
@@ -183,7 +188,13 @@ final class TopCandidates {
   }
 
   private static void copy(long from, long to, int floats) {
-    java.lang.foreign.MemorySegment.copy(Simd.MEMORY, from, Simd.MEMORY, to, floats * 4L);
+    int i = 0;
+    for (; i + LANES <= floats; i += LANES) {
+      store(load(from + i * 4L), to + i * 4L);
+    }
+    for (; i < floats; i++) {
+      set(to + i * 4L, get(from + i * 4L));
+    }
   }
 
   /** Leaves the k best, still in ascending order of index. The least of their scores, if k. */
@@ -191,7 +202,7 @@ final class TopCandidates {
     if (count < kept) {
       return Float.NEGATIVE_INFINITY;
     }
-    fillUp();
+    store(FloatVector.broadcast(F, Float.NaN), scores + count * 4L);
     int vectors = (count + LANES - 1) / LANES;
     float least =
         threshold(
@@ -221,11 +232,6 @@ final class TopCandidates {
     return smallest;
   }
 
-  /** Fills the last vector of scores up with NaN, which passes no bound. */
-  private void fillUp() {
-    store(FloatVector.broadcast(F, Float.NaN), scores + count * 4L);
-  }
-
   /**
    * Writes the k best in order, or all where there are fewer; the scores as they are.
    *
@@ -245,37 +251,68 @@ final class TopCandidates {
 
   /** A candidate's place is the number of those before it in the order. */
   private void rank(long toIndices, long toScores) {
-    fillUp();
-    long ranks = spareIndices;
-    for (int i = 0; i < count; i++) {
-      setInt(ranks + i * 4L, 0);
-    }
-    for (int j = 0; j < count; j += LANES) {
-      // Those of this vector that precede i: the greater ones, and of equals those before it.
-      FloatVector others = load(scores + j * 4L);
-      int end = Math.min(count, j + LANES);
-      for (int i = 0; i < j; i++) {
-        int before = others.compare(VectorOperators.GT, get(scores + i * 4L)).trueCount();
-        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + before);
-      }
-      for (int i = j; i < end; i++) {
-        float score = get(scores + i * 4L);
-        long greater = others.compare(VectorOperators.GT, score).toLong();
-        long equal = others.compare(VectorOperators.EQ, score).toLong() & ((1L << (i - j)) - 1);
-        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + Long.bitCount(greater | equal));
-      }
-      for (int i = end; i < count; i++) {
-        int before = others.compare(VectorOperators.GE, get(scores + i * 4L)).trueCount();
-        setInt(ranks + i * 4L, getInt(ranks + i * 4L) + before);
-      }
+    FloatVector nan = FloatVector.broadcast(F, Float.NaN);
+    for (int v = 0; v < 4; v++) {
+      store(nan, scores + count * 4L + v * BYTES);
     }
     for (int i = 0; i < count; i++) {
-      int rank = getInt(ranks + i * 4L);
-      if (rank < kept) {
-        set(toScores + rank * 4L, get(scores + i * 4L));
-        setInt(toIndices + rank * 4L, getInt(indices + i * 4L));
-      }
+      setInt(places + i * 4L, 0);
     }
+    for (int first = 0; first < count; first += GROUP) {
+      countGreater(first);
+    }
+    // Among equals all have the same number of greater ones, which makes the sum too small.
+    if (scatter() != count * (count - 1) / 2) {
+      for (int first = 0; first < count; first += GROUP) {
+        countEqualBefore(first);
+      }
+      scatter();
+    }
+    int n = Math.min(count, kept);
+    copy(spareIndices, toIndices, n);
+    copy(spareScores, toScores, n);
+  }
+
+  /** Adds to each candidate's place how many of a group are greater. */
+  private void countGreater(int first) {
+    long from = scores + first * 4L;
+    FloatVector s0 = load(from);
+    FloatVector s1 = load(from + BYTES);
+    FloatVector s2 = load(from + 2 * BYTES);
+    FloatVector s3 = load(from + 3 * BYTES);
+    for (int i = 0; i < count; i++) {
+      FloatVector own = FloatVector.broadcast(F, get(scores + i * 4L));
+      long greater =
+          s0.compare(VectorOperators.GT, own).toLong()
+              | s1.compare(VectorOperators.GT, own).toLong() << LANES
+              | s2.compare(VectorOperators.GT, own).toLong() << 2 * LANES
+              | s3.compare(VectorOperators.GT, own).toLong() << 3 * LANES;
+      setInt(places + i * 4L, getInt(places + i * 4L) + Long.bitCount(greater));
+    }
+  }
+
+  /** Adds to each candidate's place how many of a group are equal and come before it. */
+  private void countEqualBefore(int first) {
+    for (int i = first; i < count; i++) {
+      float own = get(scores + i * 4L);
+      int equal = 0;
+      for (int j = first; j < Math.min(i, first + GROUP); j++) {
+        equal += get(scores + j * 4L) == own ? 1 : 0;
+      }
+      setInt(places + i * 4L, getInt(places + i * 4L) + equal);
+    }
+  }
+
+  /** Copies each candidate to its place among the spare ones; the sum of all places. */
+  private int scatter() {
+    int sum = 0;
+    for (int i = 0; i < count; i++) {
+      int place = getInt(places + i * 4L);
+      sum += place;
+      set(spareScores + place * 4L, get(scores + i * 4L));
+      setInt(spareIndices + place * 4L, getInt(indices + i * 4L));
+    }
+    return sum;
   }
 
   /**
