@@ -1,8 +1,8 @@
 package dev.rhumb.app;
 
+import dev.rhumb.app.terminal.Console;
 import dev.rhumb.checkpoint.Json;
 import java.io.PrintWriter;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Model.CommandSpec;
@@ -55,14 +55,5 @@ abstract class Command implements Callable<Integer> {
   /** A wrong value of an option that only the command can see: usage, exit status 2. */
   final picocli.CommandLine.ParameterException usage(String message) {
     return new picocli.CommandLine.ParameterException(spec.commandLine(), message);
-  }
-
-  /** An ordered map from alternating names and values. */
-  static Map<String, Object> map(Object... namesAndValues) {
-    Map<String, Object> map = new LinkedHashMap<>();
-    for (int i = 0; i < namesAndValues.length; i += 2) {
-      map.put((String) namesAndValues[i], namesAndValues[i + 1]);
-    }
-    return map;
   }
 }

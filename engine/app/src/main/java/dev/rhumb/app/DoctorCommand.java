@@ -1,6 +1,9 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.map;
+
 import dev.rhumb.app.load.DataFolders;
+import dev.rhumb.app.terminal.Console;
 import dev.rhumb.kernels.BackendReport;
 import dev.rhumb.kernels.Kernels;
 import java.lang.management.ManagementFactory;

@@ -1,5 +1,6 @@
 package dev.rhumb.app;
 
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.steer.Concepts;
 import dev.rhumb.steer.Edit;

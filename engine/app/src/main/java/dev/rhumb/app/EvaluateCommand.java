@@ -1,5 +1,12 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.fixed;
+import static dev.rhumb.app.study.Figures.json;
+import static dev.rhumb.app.study.Figures.map;
+
+import dev.rhumb.app.study.Popularity;
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Table;
 import dev.rhumb.eval.Evaluator;
 import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.kernels.Kernels;
@@ -56,23 +63,7 @@ final class EvaluateCommand extends Command {
   /** A row of it. */
   static String[] row(String name, RankingMetrics m) {
     return new String[] {
-      name, four(m.hitRate()), four(m.ndcg()), four(m.mrr()), four(m.coverage())
+      name, fixed(m.hitRate(), 4), fixed(m.ndcg(), 4), fixed(m.mrr(), 4), fixed(m.coverage(), 4)
     };
-  }
-
-  /** Metrics for {@code --json}. */
-  static Map<String, Object> json(RankingMetrics m) {
-    return map(
-        "k", m.k(),
-        "cases", m.cases(),
-        "hr", m.hitRate(),
-        "ndcg", m.ndcg(),
-        "mrr", m.mrr(),
-        "coverage", m.coverage());
-  }
-
-  /** Four digits after the point. */
-  static String four(double value) {
-    return String.format(java.util.Locale.ROOT, "%.4f", value);
   }
 }

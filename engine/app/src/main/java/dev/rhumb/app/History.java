@@ -1,8 +1,9 @@
 package dev.rhumb.app;
 
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Progress;
 import dev.rhumb.train.EpochReport;
 import dev.rhumb.train.TrainingListener;
-import java.util.Map;
 
 /** Shows a training run as it goes. */
 final class History implements TrainingListener, AutoCloseable {
@@ -48,17 +49,5 @@ final class History implements TrainingListener, AutoCloseable {
     if (progress != null) {
       progress.close();
     }
-  }
-
-  /** An epoch for {@code --json} and the report. */
-  static Map<String, Object> json(EpochReport report) {
-    return Command.map(
-        "epoch", report.epoch(),
-        "loss", report.loss(),
-        "validation_ndcg_10", report.validationNdcg(),
-        "validation_hr_10", report.validationHitRate(),
-        "train_seconds", report.trainSeconds(),
-        "validation_seconds", report.validationSeconds(),
-        "best", report.best());
   }
 }

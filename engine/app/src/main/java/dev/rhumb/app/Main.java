@@ -19,11 +19,13 @@ import picocli.CommandLine.ScopeType;
     name = "rhumb",
     description = "Sequential recommendation with interpretable, steerable features.",
     subcommands = {
+      DemoCommand.class,
       DoctorCommand.class,
       PrepareCommand.class,
       TrainCommand.class,
       EvaluateCommand.class,
       SaeCommand.class,
+      ExplainCommand.class,
       SteerCommand.class,
       RecommendCommand.class
     },

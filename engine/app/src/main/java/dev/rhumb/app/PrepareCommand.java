@@ -1,8 +1,14 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.grouped;
+import static dev.rhumb.app.study.Figures.map;
+
 import dev.rhumb.app.load.DataFolders;
 import dev.rhumb.app.load.Import;
 import dev.rhumb.app.load.Layout;
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Refusal;
+import dev.rhumb.app.terminal.Table;
 import dev.rhumb.data.Attributes;
 import dev.rhumb.data.Dataset;
 import java.nio.file.Files;
@@ -91,9 +97,5 @@ final class PrepareCommand extends Command {
     return shown.isEmpty()
         ? "  no item has an attribute: features will have no labels"
         : "  items by attribute: " + String.join(", ", shown);
-  }
-
-  private static String grouped(long n) {
-    return String.format(java.util.Locale.ROOT, "%,d", n);
   }
 }

@@ -1,5 +1,12 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.map;
+
+import dev.rhumb.app.study.OneUser;
+import dev.rhumb.app.study.Titles;
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Refusal;
+import dev.rhumb.app.terminal.Table;
 import dev.rhumb.data.Catalogue;
 import dev.rhumb.interpret.FeatureLabel;
 import dev.rhumb.interpret.FeatureLabels;

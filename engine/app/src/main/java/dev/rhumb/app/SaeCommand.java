@@ -1,5 +1,10 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.json;
+
+import dev.rhumb.app.study.SplitKind;
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Progress;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Model;
@@ -131,26 +136,5 @@ final class SaeCommand extends Command {
     console.say(
         "  its reconstruction in the hidden state's place keeps %.1f %% of NDCG@10",
         100 * cost.ndcgKept());
-  }
-
-  static Map<String, Object> json(
-      SparseAutoencoder sae, SaeMetrics metrics, ReconstructionCost cost) {
-    return map(
-        "site", sae.site().toString(),
-        "features", sae.features(),
-        "kept", sae.kept(),
-        "positions", metrics.rows(),
-        "explained_variance", metrics.explainedVariance(),
-        "l0", metrics.l0(),
-        "dead_share", metrics.deadShare(),
-        "cosine", metrics.cosine(),
-        "mean_absolute_error", metrics.meanAbsoluteError(),
-        "root_mean_squared_error", metrics.rootMeanSquaredError(),
-        "ndcg_kept", number(cost.ndcgKept()));
-  }
-
-  /** A number as JSON has it: null where it is none. */
-  static Double number(double value) {
-    return Double.isFinite(value) ? value : null;
   }
 }

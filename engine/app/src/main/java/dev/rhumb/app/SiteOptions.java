@@ -1,5 +1,6 @@
 package dev.rhumb.app;
 
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Site;
 import dev.rhumb.sae.SparseAutoencoder;

@@ -1,5 +1,14 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.fixed;
+import static dev.rhumb.app.study.Figures.map;
+import static dev.rhumb.app.study.Figures.plain;
+
+import dev.rhumb.app.study.Figures;
+import dev.rhumb.app.study.Study;
+import dev.rhumb.app.terminal.Console;
+import dev.rhumb.app.terminal.Refusal;
+import dev.rhumb.app.terminal.Table;
 import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
@@ -72,31 +81,16 @@ final class SteerCommand extends Command {
         SparseAutoencoder sae = site.open(kernels, trained)) {
       FeatureLabels labels = FeatureLabels.load(site.folder(model.folder()));
       Concepts known = Concepts.of(labels);
-      List<String> names = concepts.isEmpty() ? clearest(labels, known, 5) : concepts;
+      List<String> names = concepts.isEmpty() ? Study.clearest(labels, known, 5) : concepts;
       if (names.isEmpty()) {
         throw new Refusal(
             site.folder(model.folder()).toString(),
             "no feature stands for a concept",
             "train an autoencoder with more steps or features, on data with attributes");
       }
-      List<ControlCurve> curves;
-      int total = 2 + names.size() * writes.size() * strengths.length;
-      try (Progress progress = console.progress("steering", total)) {
-        int[] done = {0};
-        curves =
-            ControlCurve.of(
-                kernels,
-                trained.model(),
-                sae,
-                known,
-                names,
-                strengths,
-                writes,
-                positions,
-                trained.split().test(),
-                k,
-                () -> progress.at(++done[0], ""));
-      }
+      List<ControlCurve> curves =
+          new Study(kernels, trained.split(), trained.model(), sae, Study.Settings.standard())
+              .curves(console, known, names, strengths, writes, positions, k);
       for (ControlCurve curve : curves) {
         say(console, curve, k);
       }
@@ -104,18 +98,8 @@ final class SteerCommand extends Command {
           "k", k,
           "positions", positions.name().toLowerCase(Locale.ROOT),
           "cases", trained.split().test().count(),
-          "curves", curves.stream().map(SteerCommand::json).toList());
+          "curves", curves.stream().map(Figures::json).toList());
     }
-  }
-
-  /** The concepts whose best features are clearest, on users who did not choose them. */
-  static List<String> clearest(FeatureLabels labels, Concepts concepts, int most) {
-    return labels.attributes().scores().stream()
-        .filter(score -> score.rank() == 1 && concepts.names().contains(score.attribute()))
-        .sorted(java.util.Comparator.comparingDouble(score -> -score.correlation()))
-        .limit(most)
-        .map(score -> score.attribute())
-        .toList();
   }
 
   /** Prints a curve. */
@@ -138,38 +122,10 @@ final class SteerCommand extends Command {
     return new String[] {
       state,
       strength,
-      EvaluateCommand.four(outcome.share()),
-      EvaluateCommand.four(outcome.metrics().ndcg()),
-      EvaluateCommand.four(outcome.metrics().hitRate()),
-      EvaluateCommand.four(outcome.metrics().coverage())
+      fixed(outcome.share(), 4),
+      fixed(outcome.metrics().ndcg(), 4),
+      fixed(outcome.metrics().hitRate(), 4),
+      fixed(outcome.metrics().coverage(), 4)
     };
-  }
-
-  /** A number without needless digits. */
-  static String plain(double value) {
-    return value == Math.rint(value) && Math.abs(value) < 1e9
-        ? Long.toString((long) value)
-        : Double.toString(value);
-  }
-
-  /** A curve for {@code --json} and the report. */
-  static Map<String, Object> json(ControlCurve curve) {
-    return map(
-        "concept", curve.concept(),
-        "original", json(curve.original()),
-        "reconstructed", json(curve.reconstructed()),
-        "points",
-            curve.points().stream()
-                .map(
-                    point ->
-                        map(
-                            "write", point.write().name().toLowerCase(Locale.ROOT),
-                            "strength", point.strength(),
-                            "outcome", json(point.outcome())))
-                .toList());
-  }
-
-  private static Map<String, Object> json(ControlCurve.Outcome outcome) {
-    return map("share", outcome.share(), "metrics", EvaluateCommand.json(outcome.metrics()));
   }
 }

@@ -1,6 +1,11 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.map;
+
 import dev.rhumb.app.load.DataFolders;
+import dev.rhumb.app.study.Figures;
+import dev.rhumb.app.study.SplitKind;
+import dev.rhumb.app.terminal.Console;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Split;
 import dev.rhumb.kernels.Kernels;
@@ -124,7 +129,7 @@ final class TrainCommand extends Command {
           "best_epoch", best.epoch(),
           "validation_ndcg_10", best.validationNdcg(),
           "validation_hr_10", best.validationHitRate(),
-          "epochs", result.history().stream().map(History::json).toList());
+          "epochs", result.history().stream().map(Figures::json).toList());
     }
   }
 

@@ -1,6 +1,8 @@
 package dev.rhumb.app;
 
 import dev.rhumb.app.load.DataFolders;
+import dev.rhumb.app.study.SplitKind;
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Split;
 import dev.rhumb.kernels.Kernels;

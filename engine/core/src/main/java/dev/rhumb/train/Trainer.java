@@ -118,6 +118,12 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
+  /** The epochs of the run that a model folder holds; empty where it holds none. */
+  public static List<EpochReport> history(Path folder) {
+    TrainingState state = new TrainingState(folder);
+    return state.exists() ? state.history() : List.of();
+  }
+
   private TrainingResult run(ModelConfig architecture, TrainingState state) {
     Map<String, Object> settings = settings();
     String identity =

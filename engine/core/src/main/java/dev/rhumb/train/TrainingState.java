@@ -78,12 +78,25 @@ final class TrainingState {
       take(in, "x.", x);
       take(in, "m.", m);
       take(in, "v.", v);
-      Object list = Json.parse(metadata.getOrDefault(HISTORY, ""), file + " (" + HISTORY + ")");
-      for (Object entry : (List<?>) list) {
-        history.add(fromJson(JsonObject.of(entry, file + " (" + HISTORY + ")")));
-      }
+      history.addAll(history(metadata));
       return Long.parseLong(metadata.getOrDefault(STEP, ""));
     }
+  }
+
+  /** The history alone. */
+  List<EpochReport> history() {
+    try (Safetensors in = Safetensors.open(file)) {
+      return history(in.metadata());
+    }
+  }
+
+  private List<EpochReport> history(Map<String, String> metadata) {
+    List<EpochReport> history = new ArrayList<>();
+    Object list = Json.parse(metadata.getOrDefault(HISTORY, ""), file + " (" + HISTORY + ")");
+    for (Object entry : (List<?>) list) {
+      history.add(fromJson(JsonObject.of(entry, file + " (" + HISTORY + ")")));
+    }
+    return history;
   }
 
   private static void add(List<Safetensors.Tensor> tensors, String prefix, Parameters parameters) {

@@ -1,6 +1,6 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.app.Refusal;
+import dev.rhumb.app.terminal.Refusal;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.charset.Charset;

@@ -1,6 +1,6 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.app.Refusal;
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.kernels.Settings;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;

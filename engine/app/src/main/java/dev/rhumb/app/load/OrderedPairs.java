@@ -1,8 +1,8 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.app.Refusal;
 import dev.rhumb.app.load.DuckDb.Column;
 import dev.rhumb.app.load.DuckDb.Type;
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.data.DatasetBuilder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

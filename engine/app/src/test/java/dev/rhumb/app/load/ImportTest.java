@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.rhumb.app.Refusal;
 import dev.rhumb.app.TestFiles;
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.data.Dataset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;

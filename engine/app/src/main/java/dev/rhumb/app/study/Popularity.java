@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.study;
 
 import dev.rhumb.data.Cases;
 import dev.rhumb.data.Sequences;
@@ -10,11 +10,11 @@ import java.util.Comparator;
 import java.util.stream.IntStream;
 
 /** The simplest recommender, to hold others against: the most popular items that are unseen. */
-final class Popularity {
+public final class Popularity {
   private Popularity() {}
 
   /** Its metrics on the test cases; popularity is counted in what is trained on. */
-  static RankingMetrics evaluate(Split split, int k) {
+  public static RankingMetrics evaluate(Split split, int k) {
     Sequences train = split.train();
     int items = train.dataset().items();
     int[] counts = new int[items + 1];

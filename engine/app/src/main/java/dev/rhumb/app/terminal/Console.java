@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.terminal;
 
 import dev.rhumb.kernels.Settings;
 import java.io.IOException;
@@ -23,7 +23,7 @@ public final class Console {
   private final boolean drawsProgress;
 
   /** Writes text to {@code out} only where {@code text} is set. */
-  Console(PrintWriter out, PrintWriter err, boolean text) {
+  public Console(PrintWriter out, PrintWriter err, boolean text) {
     this.out = out;
     this.err = err;
     this.text = text;

@@ -1,5 +1,6 @@
-package dev.rhumb.app;
+package dev.rhumb.app.study;
 
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.data.Attributes;
 import dev.rhumb.data.Catalogue;
 import java.util.ArrayList;
@@ -9,7 +10,7 @@ import java.util.Locale;
 import java.util.stream.IntStream;
 
 /** Finds items of a catalogue by what people write, and tells of items in words. */
-final class Titles {
+public final class Titles {
   private static final int OFFERED = 3;
   private static final String YEAR = "\\s*\\(\\d{4}\\)$";
 
@@ -21,7 +22,7 @@ final class Titles {
    *
    * @throws Refusal when there is none, or more than one; it offers the nearest titles
    */
-  static int find(Catalogue catalogue, String text) {
+  public static int find(Catalogue catalogue, String text) {
     int byId = catalogue.itemOf(text);
     if (byId != 0) {
       return byId;
@@ -61,7 +62,7 @@ final class Titles {
   }
 
   /** The names of an item's attributes. */
-  static List<String> attributes(Catalogue catalogue, int item) {
+  public static List<String> attributes(Catalogue catalogue, int item) {
     List<String> names = new ArrayList<>();
     for (int attribute : catalogue.attributes().of(item)) {
       names.add(catalogue.attributes().names().get(attribute));
@@ -70,7 +71,7 @@ final class Titles {
   }
 
   /** An item in words: its title, and its attributes between bars. */
-  static String words(Catalogue catalogue, int item) {
+  public static String words(Catalogue catalogue, int item) {
     String attributes = String.join("|", attributes(catalogue, item));
     return catalogue.title(item) + (attributes.isEmpty() ? "" : "  [" + attributes + "]");
   }

@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.terminal;
 
 /** Work that cannot go on for a reason that the user can mend: shown as one line, exit status 1. */
 public final class Refusal extends RuntimeException {

@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.study;
 
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
@@ -22,7 +22,7 @@ import java.util.List;
  * model on with that feature ablated at the last position. It holds for a linear last step and for
  * all that lies between the site and the end alike.
  */
-final class OneUser {
+public final class OneUser {
   private static final int REASONS = 3;
 
   private final Kernels kernels;
@@ -35,7 +35,7 @@ final class OneUser {
    * @param feature from 0
    * @param amount what the item's score would lose without it, above 0
    */
-  record Reason(int feature, double amount) {}
+  public record Reason(int feature, double amount) {}
 
   /**
    * A recommended item.
@@ -44,14 +44,15 @@ final class OneUser {
    * @param score its score
    * @param reasons the features that matter most, the greatest first
    */
-  record Recommended(int item, double score, List<Reason> reasons) {
-    Recommended {
+  public record Recommended(int item, double score, List<Reason> reasons) {
+    /** Copies the list. */
+    public Recommended {
       reasons = List.copyOf(reasons);
     }
   }
 
   /** None of these is owned; the autoencoder may be null, and then there are no reasons. */
-  OneUser(Kernels kernels, Model model, SparseAutoencoder sae) {
+  public OneUser(Kernels kernels, Model model, SparseAutoencoder sae) {
     this.kernels = kernels;
     this.model = model;
     this.sae = sae;
@@ -63,7 +64,7 @@ final class OneUser {
    * @param history items, the oldest first; not empty
    * @param steering what to change on the way, or null
    */
-  List<Recommended> recommend(int[] history, int k, Steering steering) {
+  public List<Recommended> recommend(int[] history, int k, Steering steering) {
     int n = Math.min(history.length, model.config().maxLength());
     int[] window = Arrays.copyOfRange(history, history.length - n, history.length);
     int copies = sae == null ? 1 : 1 + sae.kept();

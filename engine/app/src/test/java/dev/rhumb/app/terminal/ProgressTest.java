@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.terminal;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;

@@ -1,4 +1,4 @@
-package dev.rhumb.app;
+package dev.rhumb.app.terminal;
 
 import java.io.PrintWriter;
 import java.util.Locale;

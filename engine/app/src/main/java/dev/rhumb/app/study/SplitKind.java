@@ -1,5 +1,6 @@
-package dev.rhumb.app;
+package dev.rhumb.app.study;
 
+import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.data.Cases;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Sequences;
@@ -10,8 +11,10 @@ import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /** The ways to divide data that the command line offers. */
-enum SplitKind {
+public enum SplitKind {
+  /** The last item of each user is tested, the one before it validates. */
   LEAVE_ONE_OUT("leave-one-out", Splits::leaveOneOut),
+  /** The newest tenth of users are tested; of the others 60 % train the transformer. */
   COLD_USERS(
       "cold-users",
       dataset ->
@@ -33,7 +36,7 @@ enum SplitKind {
   }
 
   /** The split of that name. */
-  static SplitKind of(String label) {
+  public static SplitKind of(String label) {
     for (SplitKind kind : values()) {
       if (kind.label.equals(label)) {
         return kind;
@@ -43,7 +46,8 @@ enum SplitKind {
         "split '" + label + "'", "is unknown", "there are leave-one-out and cold-users");
   }
 
-  Split of(Dataset dataset) {
+  /** Divides a dataset. */
+  public Split of(Dataset dataset) {
     return divide.apply(dataset);
   }
 
@@ -57,7 +61,7 @@ enum SplitKind {
    * such already; where every user is trained on, a fifth of them, drawn at random, are held out
    * from the autoencoder.
    */
-  static SaeParts saeParts(Split split) {
+  public static SaeParts saeParts(Split split) {
     Cases test = split.test();
     if (split.name().equals(COLD_USERS.label)) {
       return new SaeParts(split.sae(), test.histories());
@@ -71,7 +75,7 @@ enum SplitKind {
    * @param learn what the autoencoder learns from
    * @param heldOut what it is measured and explained on
    */
-  record SaeParts(Sequences learn, Sequences heldOut) {}
+  public record SaeParts(Sequences learn, Sequences heldOut) {}
 
   private static Sequences select(Sequences all, boolean heldOut) {
     return all.select(

@@ -1,0 +1,2 @@
+/** Studies a trained model and writes the report. */
+package dev.rhumb.app.study;
