@@ -11,5 +11,6 @@ module dev.rhumb.engine {
   exports dev.rhumb.model;
   exports dev.rhumb.sae;
   exports dev.rhumb.steer;
+  exports dev.rhumb.serve;
   exports dev.rhumb.train;
 }

@@ -1,0 +1,189 @@
+package dev.rhumb.serve;
+
+import dev.rhumb.data.Catalogue;
+import dev.rhumb.interpret.FeatureLabels;
+import dev.rhumb.kernels.Backend;
+import dev.rhumb.kernels.Kernels;
+import dev.rhumb.model.Model;
+import dev.rhumb.model.ModelFolder;
+import dev.rhumb.model.Site;
+import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Concepts;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * A model folder opened for serving: the model, its catalogue, and one sparse autoencoder with what
+ * its features mean. Make a {@link Session} for each user who is being served.
+ *
+ * <p>Ownership: the weights are freed when the recommender and all of its sessions are closed, in
+ * any order. Threads: any number may share a recommender; a session is for one at a time.
+ */
+public final class Recommender implements AutoCloseable {
+  private final Kernels kernels;
+  private final ModelFolder folder;
+  private final SparseAutoencoder sae;
+  private final FeatureLabels labels;
+  private final Concepts concepts;
+  private int users = 1;
+  private boolean closed;
+
+  private Recommender(
+      Kernels kernels, ModelFolder folder, SparseAutoencoder sae, FeatureLabels labels) {
+    this.kernels = kernels;
+    this.folder = folder;
+    this.sae = sae;
+    this.labels = labels;
+    concepts = labels == null ? null : Concepts.of(labels);
+  }
+
+  /**
+   * Opens a model folder with the backend of the setting {@code rhumb.backend}, one thread for each
+   * session, and its autoencoder if it has exactly one.
+   *
+   * @throws dev.rhumb.checkpoint.FormatException when a file is missing or damaged: it names the
+   *     file and the mend
+   */
+  public static Recommender open(Path modelFolder) {
+    List<Path> found = saeFolders(modelFolder);
+    return open(Kernels.open(), modelFolder, found.size() == 1 ? found.getFirst() : null);
+  }
+
+  /**
+   * Opens a model folder and the autoencoder of a site.
+   *
+   * @throws dev.rhumb.checkpoint.FormatException when a file is missing or damaged: it names the
+   *     file and the mend
+   */
+  public static Recommender open(Path modelFolder, Site site, Backend backend) {
+    return open(Kernels.open(backend, 1), modelFolder, SparseAutoencoder.folder(modelFolder, site));
+  }
+
+  private static Recommender open(Kernels kernels, Path modelFolder, Path saeFolder) {
+    Deque<AutoCloseable> opened = new ArrayDeque<>();
+    opened.push(kernels);
+    try {
+      ModelFolder folder = ModelFolder.open(kernels, modelFolder);
+      opened.push(folder);
+      SparseAutoencoder sae = null;
+      FeatureLabels labels = null;
+      if (saeFolder != null) {
+        sae = SparseAutoencoder.load(kernels, saeFolder);
+        opened.push(sae);
+        sae.requireFits(folder.model().config());
+        if (Files.exists(saeFolder.resolve(FeatureLabels.FEATURES_FILE))) {
+          labels = FeatureLabels.load(saeFolder);
+        }
+      }
+      return new Recommender(kernels, folder, sae, labels);
+    } catch (RuntimeException | Error e) {
+      Closing.all(opened, e);
+      throw e;
+    }
+  }
+
+  private static List<Path> saeFolders(Path modelFolder) {
+    Path all = modelFolder.resolve("sae");
+    if (!Files.isDirectory(all)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(all)) {
+      return entries.filter(p -> Files.exists(p.resolve(SparseAutoencoder.CONFIG_FILE))).toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException("the folder " + all + " cannot be read", e);
+    }
+  }
+
+  /** A session with an empty history; the caller closes it. */
+  public Session newSession() {
+    retain();
+    try {
+      return new Session(this, kernels.fork(1));
+    } catch (RuntimeException | Error e) {
+      release();
+      throw e;
+    }
+  }
+
+  /** The items with their ids, titles and attributes. */
+  public Catalogue catalogue() {
+    return folder.catalogue();
+  }
+
+  /** What can be steered by name. */
+  public Concepts concepts() {
+    if (concepts == null) {
+      throw new IllegalStateException(
+          "the model "
+              + folder.folder()
+              + " has no labelled autoencoder; run `rhumb sae` and `rhumb explain` on it");
+    }
+    return concepts;
+  }
+
+  /** What each feature means, or null when the autoencoder has not been explained. */
+  public FeatureLabels labels() {
+    return labels;
+  }
+
+  /** The autoencoder, or null. Owned by this object. */
+  public SparseAutoencoder sae() {
+    return sae;
+  }
+
+  /** Which backend answers, in one line. */
+  public String describe() {
+    return kernels.describe();
+  }
+
+  /**
+   * Refuses new sessions; the weights are freed when the last session is closed. Closing twice is
+   * harmless.
+   */
+  @Override
+  public void close() {
+    synchronized (this) {
+      if (closed) {
+        return;
+      }
+      closed = true;
+    }
+    release();
+  }
+
+  Model model() {
+    return folder.model();
+  }
+
+  Path path() {
+    return folder.folder();
+  }
+
+  private synchronized void retain() {
+    if (closed) {
+      throw new IllegalStateException("the recommender of " + folder.folder() + " is closed");
+    }
+    users++;
+  }
+
+  void release() {
+    synchronized (this) {
+      if (--users > 0) {
+        return;
+      }
+    }
+    Deque<AutoCloseable> all = new ArrayDeque<>();
+    all.push(kernels);
+    all.push(folder);
+    if (sae != null) {
+      all.push(sae);
+    }
+    Closing.all(all, null);
+  }
+}
