@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /**
  * A model on disk: {@code config.json}, {@code model.safetensors}, {@code items.tsv}. An opened
@@ -93,6 +94,22 @@ public final class ModelFolder implements AutoCloseable {
    *     the file, place and mend
    */
   public static ModelFolder open(Kernels kernels, Path folder) {
+    return open(kernels, folder, Safetensors::load);
+  }
+
+  /**
+   * Opens a folder whose weights stay in the mapped file, where the backend works on host memory:
+   * at once whatever their size, and shared between processes. Only for files that nobody changes
+   * in place: see {@link Safetensors} for what happens otherwise.
+   *
+   * @throws FormatException as {@link #open} does
+   */
+  public static ModelFolder map(Kernels kernels, Path folder) {
+    return open(kernels, folder, Safetensors::open);
+  }
+
+  private static ModelFolder open(
+      Kernels kernels, Path folder, Function<Path, Safetensors> reader) {
     Path file = folder.resolve("config.json");
     if (!Files.exists(file)) {
       throw new FormatException(
@@ -127,11 +144,13 @@ public final class ModelFolder implements AutoCloseable {
           "restore both from one copy of the model");
     }
     return new ModelFolder(
-        folder, openModel(kernels, architecture, weights(folder)), catalogue, description);
+        folder,
+        openModel(kernels, architecture, reader.apply(weights(folder))),
+        catalogue,
+        description);
   }
 
-  private static Model openModel(Kernels kernels, ModelConfig config, Path file) {
-    Safetensors tensors = Safetensors.open(file);
+  private static Model openModel(Kernels kernels, ModelConfig config, Safetensors tensors) {
     try {
       Parameters mapped =
           new Parameters(config, (name, shape) -> tensors.tensor(name, DType.F32, shape), tensors);

@@ -1,0 +1,257 @@
+package dev.rhumb.serve;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.rhumb.data.Dataset;
+import dev.rhumb.data.DatasetBuilder;
+import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.EditTable;
+import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Philox;
+import dev.rhumb.model.Batch;
+import dev.rhumb.model.BlockStyle;
+import dev.rhumb.model.Inference;
+import dev.rhumb.model.Model;
+import dev.rhumb.model.ModelConfig;
+import dev.rhumb.model.ModelFolder;
+import dev.rhumb.model.Site;
+import dev.rhumb.model.Tensor;
+import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Edit;
+import dev.rhumb.steer.Steering;
+import dev.rhumb.steer.SteeringEdit;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** A session's answers against the same history run whole, with and without steering. */
+class SessionTest {
+  private static final int ITEMS = 50;
+  private static final int T = 12;
+  private static final int D = 16;
+  private static final int FEATURES = 40;
+
+  @TempDir Path temporary;
+  private long live;
+
+  @BeforeEach
+  void countBuffers() {
+    live = Buffer.live();
+  }
+
+  @AfterEach
+  void nothingLeaks() {
+    assertEquals(live, Buffer.live());
+  }
+
+  /** A folder with a random model and a random autoencoder at a site. */
+  private Path folder(BlockStyle style, Site site) {
+    Path folder = temporary.resolve(style + site.folder());
+    ModelConfig config = new ModelConfig(style, ITEMS, D, 2, 2, T, 24, 0.1f, 1e-5f);
+    DatasetBuilder builder = new DatasetBuilder();
+    for (int item = 1; item <= ITEMS; item++) {
+      builder.add("u", Integer.toString(item), item);
+    }
+    try (Kernels kernels = Kernels.open();
+        Dataset dataset = builder.build("all");
+        Model model = Model.initialise(kernels, config, 3);
+        SparseAutoencoder sae = new SparseAutoencoder(kernels, site, FEATURES, D, 6, Map.of())) {
+      int number = 0;
+      for (Tensor tensor : model.parameters().tensors()) {
+        scramble(tensor.data(), 0.2f, number++);
+      }
+      scramble(sae.encoderWeights(), 0.5f, 100);
+      scramble(sae.decoderWeights(), 0.5f, 101);
+      scramble(sae.decoderBias(), 0.1f, 102);
+      sae.refresh(kernels);
+      ModelFolder.writeDescription(
+          folder,
+          config,
+          dataset.catalogue(),
+          new ModelFolder.Description("all", dataset.fingerprint(), "none", Map.of()));
+      ModelFolder.writeWeights(folder, model.parameters());
+      sae.save(SparseAutoencoder.folder(folder, site));
+    }
+    return folder;
+  }
+
+  private static void scramble(Buffer data, float by, int number) {
+    float[] values = data.floats();
+    for (int i = 0; i < values.length; i++) {
+      values[i] += by * (float) Philox.normal(5, 1, number, i);
+    }
+    data.put(0, values, 0, values.length);
+  }
+
+  /** The top 10 of a history run whole, seen items left out. */
+  private static int[] whole(
+      Path folder, int[] history, int window, Steering steering, float[] scores) {
+    try (Kernels kernels = Kernels.open();
+        ModelFolder opened = ModelFolder.open(kernels, folder);
+        Recommender recommender = Recommender.open(folder);
+        Inference inference = new Inference(kernels, opened.model(), 1, T);
+        Batch batch = new Batch(kernels, 1, T);
+        Buffer seen = kernels.allocate(DType.I32, history.length);
+        Buffer offsets = kernels.allocate(DType.I32, 2);
+        Buffer items = kernels.allocate(DType.I32, 10);
+        Buffer values = kernels.allocate(DType.F32, 10)) {
+      batch.add(history, history.length - window, window);
+      batch.seal();
+      if (steering == null) {
+        inference.run(batch);
+      } else {
+        try (SteeringEdit edit = new SteeringEdit(kernels, recommender.sae(), steering)) {
+          inference.runTo(edit.site(), batch);
+          edit.apply(batch, inference.state());
+          inference.finish();
+        }
+      }
+      seen.put(0, history, 0, history.length);
+      offsets.put(0, new int[] {0, history.length}, 0, 2);
+      kernels
+          .ranking()
+          .topItems(
+              1,
+              D,
+              ITEMS + 1,
+              inference.lastHidden(),
+              D,
+              opened.model().itemTable(),
+              10,
+              offsets,
+              seen,
+              items,
+              values);
+      values.get(0, scores, 0, 10);
+      return items.ints();
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "SASREC,block 0",
+    "GPT2,block 0",
+    "SASREC,mlp 1",
+    "GPT2,mlp 0",
+    "GPT2,last",
+    "SASREC,block 1"
+  })
+  void everyAnswerAgreesWithTheHistoryRunWhole(BlockStyle style, String where) {
+    Path folder = folder(style, Site.parse(where));
+    List<Edit> edits = List.of(Edit.add(3, 2), Edit.ablate(7), Edit.scale(11, 3));
+    Steering[] steerings = {
+      null,
+      Steering.of(edits),
+      Steering.of(edits).written(EditTable.Write.REPLACE),
+      Steering.of(edits).staged(EditTable.Stage.PRE_SELECT),
+      Steering.of(edits).at(Steering.Positions.ALL)
+    };
+    int[] history = {3, 9, 27, 31, 2, 50, 8, 14, 22, 5, 17, 40, 33, 1, 20};
+    float[] scores = new float[10];
+    try (Recommender recommender = Recommender.open(folder);
+        Session session = recommender.newSession()) {
+      for (int n = 1; n <= history.length; n++) {
+        session.append(history[n - 1]);
+        assertTrue(session.window() <= T && session.window() >= Math.min(n, T * 3 / 4));
+        for (Steering steering : steerings) {
+          int[] expected =
+              whole(folder, Arrays.copyOf(history, n), session.window(), steering, scores);
+          Recommendations answer =
+              steering == null ? session.recommend(10) : session.recommend(10, steering);
+          assertEquals(10, answer.count());
+          for (int i = 0; i < 10; i++) {
+            assertEquals(
+                expected[i], answer.item(i), style + " " + where + " " + n + " " + steering);
+            assertEquals(scores[i], answer.score(i), 1e-4);
+            assertEquals(Integer.toString(answer.item(i)), answer.id(i));
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void steeringNothingChangesNothing() {
+    try (Recommender recommender =
+            Recommender.open(folder(BlockStyle.GPT2, Site.parse("block 0")));
+        Session session = recommender.newSession()) {
+      session.append(4);
+      session.append(9);
+      float[] plain = scores(session.recommend(20));
+      assertArrayEquals(plain, scores(session.recommend(20, Steering.of(List.of()))));
+      assertFalse(
+          Arrays.equals(
+              plain, scores(session.recommend(20, Steering.of(List.of(Edit.add(3, 50)))))));
+      assertArrayEquals(plain, scores(session.recommend(20)));
+    }
+  }
+
+  @Test
+  void theWholeCatalogueIsAnsweredWithoutTheHistory() {
+    try (Recommender recommender = Recommender.open(folder(BlockStyle.SASREC, Site.LAST));
+        Session session = recommender.newSession()) {
+      session.append("7");
+      session.append("7");
+      session.append("8");
+      Recommendations answer = session.recommend(ITEMS);
+      assertEquals(ITEMS - 2, answer.count());
+      Set<Integer> items = new HashSet<>();
+      for (int i = 0; i < answer.count(); i++) {
+        items.add(answer.item(i));
+      }
+      assertEquals(ITEMS - 2, items.size());
+      assertFalse(items.contains(7) || items.contains(8) || items.contains(0));
+      assertThrows(IndexOutOfBoundsException.class, () -> answer.item(ITEMS - 2));
+    }
+  }
+
+  @Test
+  void refusalsNameTheMend() {
+    Path folder = folder(BlockStyle.SASREC, Site.LAST);
+    Recommender recommender = Recommender.open(folder);
+    Session session = recommender.newSession();
+    assertTrue(message(() -> session.recommend(5)).contains("append an item first"));
+    assertTrue(message(() -> session.append("Nonsense")).contains("Nonsense"));
+    assertTrue(message(() -> session.append(0)).contains("1 to " + ITEMS));
+    assertTrue(message(() -> session.append(ITEMS + 1)).contains("1 to " + ITEMS));
+    session.append(5);
+    assertTrue(message(() -> session.recommend(0)).contains("k = 0"));
+    assertTrue(message(() -> session.recommend(ITEMS + 1)).contains("k = " + (ITEMS + 1)));
+    Steering beyond = Steering.of(List.of(Edit.ablate(FEATURES)));
+    assertTrue(message(() -> session.recommend(5, beyond)).contains("feature " + FEATURES));
+    assertTrue(message(recommender::concepts).contains("rhumb explain"));
+    recommender.close();
+    recommender.close();
+    assertTrue(message(recommender::newSession).contains("closed"));
+    assertEquals(5, session.recommend(5).count(), "a session outlives its recommender");
+    session.close();
+    session.close();
+    assertTrue(message(() -> session.recommend(5)).contains("closed"));
+  }
+
+  private static String message(org.junit.jupiter.api.function.Executable call) {
+    return assertThrows(RuntimeException.class, call).getMessage();
+  }
+
+  private static float[] scores(Recommendations answer) {
+    float[] scores = new float[answer.count()];
+    for (int i = 0; i < scores.length; i++) {
+      scores[i] = answer.score(i);
+    }
+    return scores;
+  }
+}
