@@ -19,7 +19,7 @@ class MainTest {
   void unknownCommandOffersTheNearest() {
     Cli cli = Cli.run("prepar");
     assertEquals(2, cli.status());
-    assertTrue(cli.err().contains("Did you mean: rhumb prepare?"), cli.err());
+    assertTrue(cli.err().contains("Did you mean: rhumb prepare"), cli.err());
   }
 
   @Test

@@ -67,7 +67,8 @@ public final class Report {
             "style", resource("report.css"),
             "body", report.body.toString(),
             "data", report.data(),
-            "library", resource("chart.umd.min.js"),
+            // Without its last comment, by which a debugger would look for another file.
+            "library", resource("chart.umd.min.js").replaceAll("//# sourceMappingURL=.*", ""),
             "script", resource("report.js"));
     // In one pass, so that text from data can never be taken for a place.
     return PLACE
@@ -152,7 +153,7 @@ public final class Report {
             " the top 10 that has the attribute, and the ranking quality that it costs. Strength 1")
         .add(" adds as much as the concept's features have where they fire. <i>delta</i> adds the")
         .add(" change and keeps the autoencoder's error; <i>replace</i> puts the reconstruction in")
-        .add(" the hidden state's place.</p><div class=grid>");
+        .add(" the hidden state's place.</p><div class=\"grid wide\">");
     for (int i = 0; i < findings.curves().size(); i++) {
       ControlCurve curve = findings.curves().get(i);
       add("<div class=card><h3>").text(curve.concept()).add("</h3>");
@@ -198,7 +199,7 @@ public final class Report {
     for (int i = 0; i < newest.size(); i++) {
       add(i == 0 ? "" : " &middot; ").text(catalogue().title(newest.get(i)));
     }
-    add(".</p><div class=grid>");
+    add(".</p><div class=\"grid wide\">");
     list("Before", example, example.before());
     list(
         "After " + example.concept() + " = " + plain(example.strength()), example, example.after());

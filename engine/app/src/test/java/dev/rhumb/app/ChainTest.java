@@ -1,0 +1,292 @@
+package dev.rhumb.app;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.rhumb.checkpoint.JsonObject;
+import dev.rhumb.data.GeneratedWorld;
+import dev.rhumb.model.ModelFolder;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The commands one after another, on a small generated world. */
+class ChainTest {
+  @TempDir private static Path home;
+  private static Path data;
+  private static Path model;
+  private static JsonObject trained;
+  private static JsonObject autoencoder;
+
+  @BeforeAll
+  static void trainOnce() {
+    data = home.resolve("data");
+    model = home.resolve("model");
+    GeneratedWorld.Config config =
+        new GeneratedWorld.Config(400, 60, 5, 2, 10, 20, .8, .9, .3, .01);
+    try (GeneratedWorld world = GeneratedWorld.make(config, 1)) {
+      world.dataset().save(data);
+    }
+    trained = good(train("--epochs", "8"));
+    autoencoder =
+        good(
+            Cli.run(
+                "sae",
+                "--data",
+                data,
+                "-m",
+                model,
+                "--features",
+                64,
+                "--k",
+                4,
+                "--steps",
+                400,
+                "--batch",
+                256,
+                "--lr",
+                "0.003",
+                "--json"));
+    good(
+        Cli.run(
+            "explain", "--data", data, "-m", model, "--report", home.resolve("report"), "--json"));
+  }
+
+  private static Cli train(Object... more) {
+    List<Object> args =
+        new ArrayList<>(
+            List.of(
+                "train",
+                "--data",
+                data,
+                "--out",
+                model,
+                "--width",
+                16,
+                "--length",
+                20,
+                "--layers",
+                1,
+                "--lr",
+                "0.01",
+                "--batch",
+                32,
+                "--json"));
+    args.addAll(List.of(more));
+    return Cli.run(args.toArray());
+  }
+
+  private static JsonObject good(Cli cli) {
+    assertEquals(0, cli.status(), cli.err());
+    return cli.json();
+  }
+
+  @Test
+  void trainingGivesAModelFolderWhoseDatasetItNames() {
+    assertTrue(Files.exists(ModelFolder.weights(model)));
+    assertEquals("generated", trained.string("dataset"));
+    assertTrue(trained.objects("epochs").size() <= 8);
+    double first = trained.objects("epochs").getFirst().number("loss");
+    assertTrue(trained.objects("epochs").getLast().number("loss") < first);
+  }
+
+  @Test
+  void trainingInAFolderThatHoldsARunIsRefusedAndResumingIsNot() {
+    Cli again = train("--epochs", "8");
+    assertEquals(1, again.status());
+    assertTrue(again.json().string("error").contains("resume"), again.out());
+    good(train("--epochs", "8", "--resume"));
+    Cli other = train("--epochs", "8", "--resume", "--seed", "7");
+    assertEquals(1, other.status());
+    assertEquals(1, other.err().lines().count(), other.err());
+  }
+
+  @Test
+  void impossibleSettingsAreRefusedByName() {
+    Cli heads = Cli.run("train", "--data", data, "--out", home.resolve("no"), "--heads", 3);
+    assertEquals(1, heads.status());
+    assertTrue(heads.err().contains("width 64 is no multiple of 3 heads"), heads.err());
+    Cli kept = Cli.run("sae", "--data", data, "-m", model, "--features", 8, "--k", 9);
+    assertEquals(1, kept.status());
+    assertTrue(kept.err().contains("K = 9 must be from 1 to 8"), kept.err());
+    Cli style = Cli.run("train", "--data", data, "--style", "gpt5");
+    assertEquals(2, style.status());
+    Cli split = Cli.run("train", "--data", data, "--split", "by-moon");
+    assertEquals(1, split.status());
+    assertTrue(split.err().contains("cold-users"), split.err());
+  }
+
+  @Test
+  void evaluationBeatsPopularityInAWorldWithInterests() {
+    JsonObject result = good(Cli.run("evaluate", "--data", data, "-m", model, "--json"));
+    assertTrue(
+        result.object("metrics").number("ndcg") > result.object("popularity").number("ndcg"));
+  }
+
+  @Test
+  void otherDataThanTheModelsAreRefused() {
+    Path other = home.resolve("other");
+    GeneratedWorld.Config config = new GeneratedWorld.Config(20, 30, 3, 2, 5, 8, .8, .9, .3, .01);
+    try (GeneratedWorld world = GeneratedWorld.make(config, 2)) {
+      world.dataset().save(other);
+    }
+    Cli cli = Cli.run("evaluate", "--data", other, "-m", model);
+    assertEquals(1, cli.status());
+    assertTrue(cli.err().contains("fingerprint"), cli.err());
+  }
+
+  @Test
+  void aFolderWithoutAModelIsRefused() {
+    Cli cli = Cli.run("evaluate", "--data", data, "-m", home.resolve("nothing"));
+    assertEquals(1, cli.status());
+    assertTrue(cli.err().contains("rhumb train"), cli.err());
+  }
+
+  @Test
+  void theAutoencoderIsJudgedOnUsersItDidNotLearnFrom() {
+    assertTrue(autoencoder.number("explained_variance") > .5, autoencoder.toString());
+    assertEquals(4, autoencoder.number("l0"), 1.0);
+  }
+
+  @Test
+  void theReportIsWritten() throws IOException {
+    String page = Files.readString(home.resolve("report").resolve("index.html"));
+    assertTrue(page.contains("interest-00"));
+    assertTrue(page.contains("Chart"));
+  }
+
+  @Test
+  void steeringRaisesTheShareOfItsConcept() {
+    JsonObject result =
+        good(
+            Cli.run(
+                "steer",
+                "--data",
+                data,
+                "-m",
+                model,
+                "-c",
+                concept(),
+                "--strength",
+                "0,6",
+                "--write",
+                "delta",
+                "--json"));
+    JsonObject curve = result.objects("curves").getFirst();
+    double before = curve.object("original").number("share");
+    List<JsonObject> points = curve.objects("points");
+    assertEquals(before, points.getFirst().object("outcome").number("share"));
+    assertTrue(
+        points.getLast().object("outcome").number("share") > before + .1, curve.keys().toString());
+  }
+
+  @Test
+  void anUnknownConceptIsRefusedWithTheNearest() {
+    String misspelt = concept().replace("interest", "intrest");
+    Cli steer = Cli.run("steer", "--data", data, "-m", model, "-c", misspelt);
+    assertEquals(1, steer.status());
+    assertTrue(steer.err().contains(concept()), steer.err());
+    Cli recommend = Cli.run("recommend", "-m", model, "-H", "Item 1", "-e", misspelt + "=2");
+    assertEquals(1, recommend.status());
+    assertTrue(recommend.err().contains(concept()), recommend.err());
+    assertEquals("", recommend.out().lines().filter(l -> l.contains("after")).findAny().orElse(""));
+  }
+
+  @Test
+  void recommendationsLeaveOutTheHistoryAndGiveReasons() {
+    JsonObject result =
+        good(
+            Cli.run(
+                "recommend", "-m", model, "-H", "1", "-H", "item 2", "-H", "3", "-k", 5, "--json"));
+    List<JsonObject> items = result.objects("recommended");
+    assertEquals(5, items.size());
+    for (JsonObject item : items) {
+      assertFalse(List.of("1", "2", "3").contains(item.string("id")));
+    }
+    assertTrue(items.stream().anyMatch(item -> !item.objects("reasons").isEmpty()));
+  }
+
+  @Test
+  void editsByNumberAndByNameChangeTheList() {
+    for (String edit : List.of(concept() + "=8", feature() + ":add:20", feature() + ":set:30")) {
+      JsonObject result = good(Cli.run("recommend", "-m", model, "-H", "1", "-e", edit, "--json"));
+      assertNotEquals(ids(result, "recommended"), ids(result, "steered"), edit);
+    }
+  }
+
+  @Test
+  void malformedEditsAreRefused() {
+    for (String edit : List.of("17", "17:set", "17:set:much", "17:double:2", "17:ablate:1", "=3")) {
+      Cli cli = Cli.run("recommend", "-m", model, "-H", "1", "-e", edit);
+      assertEquals(1, cli.status(), edit);
+      assertTrue(cli.err().contains("FEATURE:add:X"), cli.err());
+    }
+    Cli missing = Cli.run("recommend", "-m", model, "-H", "1", "-e", "64:ablate");
+    assertEquals(1, missing.status());
+    assertTrue(missing.err().contains("features 0 to 63"), missing.err());
+  }
+
+  @Test
+  void anEmptyHistoryIsWrongUsageAndUnknownItemsAreNamed() {
+    assertEquals(2, Cli.run("recommend", "-m", model).status());
+    Cli cli = Cli.run("recommend", "-m", model, "-H", "1", "-H", "Itme 12");
+    assertEquals(1, cli.status());
+    assertTrue(cli.err().contains("'Itme 12'"), cli.err());
+    assertTrue(cli.err().contains("\"Item 12\""), cli.err());
+  }
+
+  @Test
+  void aLongHistoryIsCutToItsNewestPartAndSaidSo() {
+    List<Object> args = new ArrayList<>(List.of("recommend", "-m", model, "--json"));
+    for (int i = 1; i <= 30; i++) {
+      args.addAll(List.of("-H", i));
+    }
+    Cli cli = Cli.run(args.toArray());
+    assertEquals(0, cli.status(), cli.err());
+    assertTrue(cli.err().contains("newest 20"), cli.err());
+    List<String> ids = ids(cli.json(), "recommended");
+    for (int i = 1; i <= 30; i++) {
+      assertFalse(ids.contains(Integer.toString(i)));
+    }
+  }
+
+  private static List<String> ids(JsonObject result, String list) {
+    return result.objects(list).stream().map(item -> item.string("id")).toList();
+  }
+
+  /** The clearest concept. */
+  private static String concept() {
+    JsonObject steer =
+        good(
+            Cli.run(
+                "steer",
+                "--data",
+                data,
+                "-m",
+                model,
+                "--strength",
+                "1",
+                "--write",
+                "delta",
+                "--json"));
+    return steer.objects("curves").getFirst().string("concept");
+  }
+
+  /** A feature that matters for the first item. */
+  private static String feature() {
+    JsonObject result = good(Cli.run("recommend", "-m", model, "-H", "1", "--json"));
+    for (JsonObject item : result.objects("recommended")) {
+      for (JsonObject reason : item.objects("reasons")) {
+        return Long.toString(reason.integer("feature", 0, 63));
+      }
+    }
+    throw new AssertionError("no reason is given");
+  }
+}
