@@ -54,10 +54,19 @@ final class ScorePanels {
    * vectors. Rows are computed in groups: scores and maxima need room for whole groups.
    *
    * @param x groups of rows, (width, ROWS) each
-   * @param stride bytes from one row of scores to the next; of maxima it is 1 / VECTORS of that
+   * @param stride bytes from one row of scores to the next
+   * @param maximaStride bytes from one row of maxima to the next
    */
   static void score(
-      long x, int rows, int width, long panels, int count, long scores, long maxima, long stride) {
+      long x,
+      int rows,
+      int width,
+      long panels,
+      int count,
+      long scores,
+      long stride,
+      long maxima,
+      long maximaStride) {
     long panelBytes = bytes(width);
     int whole = rows - rows % ROWS;
     if (rows - whole >= FEW) {
@@ -73,9 +82,9 @@ final class ScorePanels {
         } else {
           six2(x + r * (width * 4L), width, panel, group, stride);
         }
-        long groupMaxima = maxima + r * (stride / VECTORS) + p * (long) BYTES;
+        long groupMaxima = maxima + r * maximaStride + p * (long) BYTES;
         for (int i = 0; i < ROWS; i++) {
-          maxima(group + i * stride, groupMaxima + i * (stride / VECTORS));
+          maxima(group + i * stride, groupMaxima + i * maximaStride);
         }
       }
     }
@@ -98,7 +107,7 @@ final class ScorePanels {
         }
       }
       for (p = 0; p < count; p++) {
-        maxima(to + p * (PANEL * 4L), maxima + r * (stride / VECTORS) + p * (long) BYTES);
+        maxima(to + p * (PANEL * 4L), maxima + r * maximaStride + p * (long) BYTES);
       }
     }
   }

@@ -1,30 +1,32 @@
 package dev.rhumb.kernels;
 
-import static dev.rhumb.kernels.ScoreBlock.CHUNK;
-import static dev.rhumb.kernels.ScoreBlock.MOST_ROWS;
 import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.ceilDiv;
-import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
+import static dev.rhumb.kernels.TopBlock.CHUNK;
 
 import java.util.Arrays;
 
 /**
- * {@link Ranking} on the Vector API. The catalogue goes in chunks: its rows are packed in panels,
- * then every block of rows is scored against them and keeps what can be among its k best. A score
- * is the chain of {@link ScorePanels} from 0, whatever the number of rows.
+ * {@link Ranking} on the Vector API. A block of rows takes the catalogue in chunks, scores it and
+ * keeps what can be among each row's k best. A score is one of {@link Dots}, whatever the number of
+ * rows, so that serving and evaluation agree to the bit; the table is read as it lies, once for
+ * each block.
  */
 final class SimdRanking extends Ranking {
+  /** Rows of a block. */
+  private static final int BLOCK = 16;
+
   private final Workers workers;
-  private final ScoreBlock[] blocks;
-  private final Workers.Task packTask = this::pack;
-  private final Workers.Task rankTask = this::rank;
+  private final TopBlock[] blocks;
+  private final Workers.Task task = this::rank;
 
   // The arguments of the call under way.
   private int rows;
+  private int blockRows;
   private int width;
   private int tableRows;
   private long h;
@@ -36,18 +38,10 @@ final class SimdRanking extends Ranking {
   private long items;
   private long scores;
 
-  // The chunk under way, and what each row has kept of those before: how many, and their least.
-  private int firstItem;
-  private int chunkItems;
-  private long panels;
-  private long magnitudes;
-  private long saved;
-  private long least;
-
   SimdRanking(Workers workers) {
     this.workers = workers;
-    blocks = new ScoreBlock[workers.threads()];
-    Arrays.setAll(blocks, i -> new ScoreBlock());
+    blocks = new TopBlock[workers.threads()];
+    Arrays.setAll(blocks, i -> new TopBlock());
   }
 
   @Override
@@ -77,100 +71,82 @@ final class SimdRanking extends Ranking {
     this.excluded = excluded == null ? 0 : excluded.segment().address();
     this.items = items.segment().address();
     this.scores = scores.segment().address();
-    if (rows == 0) {
-      return;
-    }
-    int chunkPanels = Math.min(CHUNK, ScorePanels.panels(tableRows));
-    long panelBytes = chunkPanels * ScorePanels.bytes(width);
-    panels = workers.shared().reserve(panelBytes + chunkPanels * 4L + rows * 8L);
-    magnitudes = panels + panelBytes;
-    saved = magnitudes + chunkPanels * 4L;
-    least = saved + rows * 4L;
-    for (firstItem = 0; firstItem < tableRows; firstItem += CHUNK * PANEL) {
-      chunkItems = Math.min(CHUNK * PANEL, tableRows - firstItem);
-      workers.run(ScorePanels.panels(chunkItems), packTask);
-      workers.run(ceilDiv(rows, MOST_ROWS), rankTask);
-    }
+    blockRows = Math.clamp(ceilDiv(rows, workers.threads()), 1, BLOCK);
+    workers.run(ceilDiv(rows, blockRows), task);
   }
 
-  private void pack(int panel, int worker) {
-    int first = firstItem + panel * PANEL;
-    int count = Math.min(PANEL, tableRows - first);
-    long to = panels + panel * ScorePanels.bytes(width);
-    float most = 0;
-    for (int i = 0; i < count; i++) {
-      most = Math.max(most, ScorePanels.put(table + (first + i) * (width * 4L), width, 0, to, i));
-    }
-    ScorePanels.pad(width, to, count);
-    set(magnitudes + panel * 4L, most);
-  }
-
-  /** Ranks a block of rows against the chunk. */
+  /** The top items of a block of rows. */
   private void rank(int task, int worker) {
-    int first = task * MOST_ROWS;
-    int count = Math.min(MOST_ROWS, rows - first);
+    int first = task * blockRows;
+    int count = Math.min(blockRows, rows - first);
+    int panels = Math.min(CHUNK, ScorePanels.panels(tableRows));
+    TopBlock block = blocks[worker];
+    block.start(
+        count,
+        count,
+        kept,
+        panels,
+        workers.own(worker).reserve(TopBlock.bytes(count, kept, panels)));
+    for (int item = 0; item < tableRows; item += CHUNK * PANEL) {
+      int chunkItems = Math.min(CHUNK * PANEL, tableRows - item);
+      int chunk = ScorePanels.panels(chunkItems);
+      // A panel of the table is read into the cache for all rows.
+      for (int p = 0; p < chunk; p++) {
+        for (int r = 0; r < count; r++) {
+          scorePanel(block, r, first + r, item, p, Math.min(PANEL, chunkItems - p * PANEL));
+        }
+      }
+      for (int r = 0; r < count; r++) {
+        choose(block, r, first + r, item, chunkItems);
+      }
+    }
+  }
+
+  private void scorePanel(TopBlock block, int r, int row, int item, int panel, int count) {
+    long to = block.scores(r) + panel * (PANEL * 4L);
+    long from = table + (item + panel * PANEL) * (width * 4L);
+    Dots.dots(h + row * hStride, from, count, width, to);
+    for (int i = count; i < PANEL; i++) {
+      set(to + i * 4L, Float.NaN);
+    }
+  }
+
+  private void choose(TopBlock block, int r, int row, int item, int chunkItems) {
+    // What is excluded does not count as NaN, then it becomes NaN: no comparison lets that in.
+    exclude(block, r, row, item, chunkItems, 0);
+    int nan = block.findNaN(r, chunkItems);
+    if (nan >= 0) {
+      throw new ArithmeticException(
+          "topItems: row " + row + ": the score of item " + (item + nan) + " is NaN");
+    }
+    exclude(block, r, row, item, chunkItems, Float.NaN);
     int chunk = ScorePanels.panels(chunkItems);
-    long memory = workers.own(worker).reserve(ScoreBlock.bytes(count, width, kept, chunk));
-    ScoreBlock block = blocks[worker];
-    block.start(count, width, kept, chunk, memory);
-    float mostWeight = 0;
     for (int p = 0; p < chunk; p++) {
-      mostWeight = Math.max(mostWeight, get(magnitudes + p * 4L));
+      ScorePanels.maximaOfNumbers(
+          block.scores(r) + p * (PANEL * 4L), block.maxima(r) + p * (long) BYTES);
     }
-    for (int r = 0; r < count; r++) {
-      block.row(r, h + (first + r) * hStride, 0, mostWeight, 0);
-      if (firstItem > 0) {
-        long at = (first + r) * 4L;
-        block.resume(r, getInt(saved + at), get(least + at));
-      }
-    }
-    block.score(count, panels, chunk);
-    boolean last = firstItem + chunkItems == tableRows;
-    for (int r = 0; r < count; r++) {
-      exclude(block, r, first + r);
-      long at = (long) (first + r) * kept * 4;
-      if (last) {
-        fill(at, block.finish(r, chunk, firstItem, items + at, scores + at));
-      } else {
-        block.keep(r, chunk, firstItem, items + at, scores + at);
-        setInt(saved + (first + r) * 4L, block.saved(r));
-        set(least + (first + r) * 4L, block.least(r));
-      }
+    long at = (long) row * kept * 4;
+    if (item + chunkItems < tableRows) {
+      block.keep(r, chunk, item, items + at, scores + at);
+    } else {
+      fill(at, block.finish(r, chunk, item, items + at, scores + at));
     }
   }
 
-  /** Bars the padding item and the row's excluded ones: NaN scores are never chosen. */
-  private void exclude(ScoreBlock block, int r, int row) {
-    if (!block.safe(r)) {
-      mark(block, r, row, 0);
-      int nan = block.findNaN(r, chunkItems);
-      if (nan >= 0) {
-        throw new ArithmeticException(
-            "topItems: row " + row + ": the score of item " + (firstItem + nan) + " is NaN");
-      }
-    }
-    mark(block, r, row, Float.NaN);
-  }
-
-  private void mark(ScoreBlock block, int r, int row, float score) {
-    if (firstItem == 0) {
-      markAt(block, r, 0, score);
+  /** Sets the scores of the padding item and of the row's excluded ones. */
+  private void exclude(TopBlock block, int r, int row, int item, int chunkItems, float score) {
+    if (item == 0) {
+      set(block.scores(r), score);
     }
     if (excluded != 0) {
       int end = getInt(offsets + (row + 1) * 4L);
       for (int i = getInt(offsets + row * 4L); i < end; i++) {
-        // Items of other chunks, and numbers that are no items, come out as out of range.
-        markAt(block, r, getInt(excluded + i * 4L) - firstItem, score);
+        // Items of other chunks, and numbers that are no items, are out of range.
+        int at = getInt(excluded + i * 4L) - item;
+        if (at >= 0 && at < chunkItems) {
+          set(block.scores(r) + at * 4L, score);
+        }
       }
-    }
-  }
-
-  private void markAt(ScoreBlock block, int r, int at, float score) {
-    if (at >= 0 && at < chunkItems) {
-      set(block.scores(r) + at * 4L, score);
-      int panel = at / PANEL;
-      ScorePanels.maximaOfNumbers(
-          block.scores(r) + panel * (PANEL * 4L), block.maxima(r) + panel * (long) BYTES);
     }
   }
 

@@ -1,7 +1,5 @@
 package dev.rhumb.kernels;
 
-import static dev.rhumb.kernels.ScoreBlock.CHUNK;
-import static dev.rhumb.kernels.ScoreBlock.MOST_ROWS;
 import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
@@ -17,7 +15,7 @@ import java.util.Arrays;
  */
 final class SimdSae extends Sae {
   private final Workers workers;
-  private final ScoreBlock[] blocks;
+  private final EncodeBlock[] blocks;
   private final Steering[] steerings;
   private final SimdSaeBackward backward;
   private final SparseRows decoder;
@@ -28,6 +26,7 @@ final class SimdSae extends Sae {
   // The arguments of the call under way.
   private SimdPackedEncoder encoder;
   private int rowCount;
+  private int blockRows;
   private int kept;
   private long x;
   private long xStride;
@@ -41,9 +40,9 @@ final class SimdSae extends Sae {
 
   SimdSae(Workers workers) {
     this.workers = workers;
-    blocks = new ScoreBlock[workers.threads()];
+    blocks = new EncodeBlock[workers.threads()];
     steerings = new Steering[workers.threads()];
-    Arrays.setAll(blocks, i -> new ScoreBlock());
+    Arrays.setAll(blocks, i -> new EncodeBlock());
     Arrays.setAll(steerings, i -> new Steering());
     backward = new SimdSaeBackward(workers);
     decoder = new SparseRows(workers);
@@ -107,7 +106,7 @@ final class SimdSae extends Sae {
       Buffer indices,
       Buffer values) {
     take(encoder, rows, kept, x, xStride, indices, values);
-    workers.run(ceilDiv(rows, MOST_ROWS), encodeTask);
+    workers.run(ceilDiv(rows, blockRows), encodeTask);
     this.encoder = null;
   }
 
@@ -121,6 +120,7 @@ final class SimdSae extends Sae {
       Buffer values) {
     this.encoder = (SimdPackedEncoder) encoder;
     rowCount = rows;
+    blockRows = EncodeBlock.rows(rows, workers.threads(), this.encoder);
     this.kept = kept;
     this.x = x.segment().address();
     this.xStride = xStride * 4;
@@ -129,18 +129,33 @@ final class SimdSae extends Sae {
   }
 
   private void encodeBlock(int task, int worker) {
-    int first = task * MOST_ROWS;
-    int count = Math.min(MOST_ROWS, rowCount - first);
+    int first = task * blockRows;
+    int count = Math.min(blockRows, rowCount - first);
     long at = first * (kept * 4L);
-    int panels = Math.min(CHUNK, ScorePanels.panels(encoder.features()));
-    long memory =
-        workers.own(worker).reserve(ScoreBlock.bytes(count, encoder.width(), kept, panels));
-    ScoreBlock block = blocks[worker];
-    block.start(count, encoder.width(), kept, panels, memory);
-    encode("encodeTopK", block, first, count, kept, indices + at, values + at);
+    long memory = workers.own(worker).reserve(EncodeBlock.bytes(count, kept, encoder));
+    encode("encodeTopK", worker, first, count, kept, memory, indices + at, values + at);
     for (int i = 0; i < count * kept; i++) {
       setActivation(indices + at, values + at, i, indices + at, values + at, i);
     }
+  }
+
+  /** The top k of a block of rows: packed features and scores as they are. */
+  private void encode(
+      String operation,
+      int worker,
+      int first,
+      int count,
+      int k,
+      long memory,
+      long toIndices,
+      long toScores) {
+    EncodeBlock block = blocks[worker];
+    block.start(count, k, encoder, memory);
+    for (int r = 0; r < count; r++) {
+      block.row(r, x + (first + r) * xStride);
+    }
+    block.encode(operation, first, toIndices, toScores);
+    block.end();
   }
 
   /** Takes an encode's entry over: the feature by its name, the score rectified. */
@@ -153,37 +168,6 @@ final class SimdSae extends Sae {
     setInt(toIndices + to * 4L, feature);
     float score = get(fromScores + from * 4L);
     set(toValues + to * 4L, score > 0 ? score : 0);
-  }
-
-  /** The top k of a block of rows: packed features and scores as they are. */
-  private void encode(
-      String op, ScoreBlock block, int first, int count, int k, long toIndices, long toScores) {
-    int width = encoder.width();
-    int features = encoder.features();
-    int panels = ScorePanels.panels(features);
-    long from = encoder.panels.segment().address();
-    long bias = encoder.inputBias.segment().address();
-    for (int r = 0; r < count; r++) {
-      block.row(r, x + (first + r) * xStride, bias, encoder.mostWeight, encoder.mostBias);
-    }
-    for (int p = 0; p < panels; p += CHUNK) {
-      int chunk = Math.min(CHUNK, panels - p);
-      block.score(count, from + p * ScorePanels.bytes(width), chunk);
-      for (int r = 0; r < count; r++) {
-        int nan = block.findNaN(r, Math.min(chunk * PANEL, features - p * PANEL));
-        if (nan >= 0) {
-          int feature = getInt(encoder.names.segment().address() + (p * PANEL + nan) * 4L);
-          throw new ArithmeticException(
-              op + ": row " + (first + r) + ": the score of feature " + feature + " is NaN");
-        }
-        long at = r * (k * 4L);
-        if (p + chunk < panels) {
-          block.keep(r, chunk, p * PANEL, toIndices + at, toScores + at);
-        } else {
-          block.finish(r, chunk, p * PANEL, toIndices + at, toScores + at);
-        }
-      }
-    }
   }
 
   @Override
@@ -296,20 +280,19 @@ final class SimdSae extends Sae {
     this.edits = edits;
     this.y = y.segment().address();
     this.yStride = yStride * 4;
-    workers.run(ceilDiv(rows, MOST_ROWS), steerTask);
+    workers.run(ceilDiv(rows, blockRows), steerTask);
     this.encoder = null;
     this.edits = null;
   }
 
   private void steerBlock(int task, int worker) {
-    int first = task * MOST_ROWS;
-    int count = Math.min(MOST_ROWS, rowCount - first);
+    int first = task * blockRows;
+    int count = Math.min(blockRows, rowCount - first);
     int width = encoder.width();
     boolean before = edits.stage() == EditTable.Stage.PRE_SELECT;
     // Each edit can admit at most one feature more than the K best.
     int k = (int) Math.min(encoder.features(), kept + (before ? (long) edits.count() : 0));
-    int panels = Math.min(CHUNK, ScorePanels.panels(encoder.features()));
-    long blockBytes = ScoreBlock.bytes(count, width, k, panels);
+    long blockBytes = EncodeBlock.bytes(count, k, encoder);
     long memory =
         workers
             .own(worker)
@@ -317,9 +300,7 @@ final class SimdSae extends Sae {
     long top = memory + blockBytes;
     long scores = top + count * (k * 4L);
     long changes = scores + count * (k * 4L);
-    ScoreBlock block = blocks[worker];
-    block.start(count, width, k, panels, memory);
-    encode("steer", block, first, count, k, top, scores);
+    encode("steer", worker, first, count, k, memory, top, scores);
     Steering steering = steerings[worker];
     steering.start(edits, kept, k, encoder, changes);
     for (int r = 0; r < count; r++) {

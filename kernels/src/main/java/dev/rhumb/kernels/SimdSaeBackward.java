@@ -131,13 +131,12 @@ final class SimdSaeBackward {
   private void rowBlock(int block, int worker) {
     int first = block * ROWS;
     int end = Math.min(rows, first + ROWS);
-    long lanes = workers.own(worker).reserve(BYTES);
     for (int r = first; r < end; r++) {
       for (int i = 0; i < kept; i++) {
         long at = ((long) r * kept + i) * 4;
         if (get(values + at) > 0) {
           long row = wDec + getInt(indices + at) * (width * 4L);
-          set(slopes + at, dot(g + r * (width * 4L), row, lanes));
+          set(slopes + at, Dots.dot(g + r * (width * 4L), row, width));
         }
       }
     }
@@ -151,20 +150,6 @@ final class SimdSaeBackward {
         store(sum, rowSums + ((long) block * roundUp(width, LANES) + d) * 4);
       }
     }
-  }
-
-  private float dot(long a, long b, long lanes) {
-    FloatVector sum = FloatVector.zero(F);
-    int d = 0;
-    for (; d + LANES <= width; d += LANES) {
-      sum = load(a + d * 4L).fma(load(b + d * 4L), sum);
-    }
-    if (d < width) {
-      VectorMask<Float> mask = F.indexInRange(d, width);
-      sum = load(a + d * 4L, mask).fma(load(b + d * 4L, mask), sum);
-    }
-    store(sum, lanes);
-    return Simd.sum(lanes);
   }
 
   /** Sets order[starts[f] .. starts[f + 1]] to the entries in which f fired, ascending. */

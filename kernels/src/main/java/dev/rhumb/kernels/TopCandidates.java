@@ -127,9 +127,14 @@ final class TopCandidates {
   private static int passing(long from, int vectors, float bound) {
     int passing = 0;
     for (int v = 0; v < vectors; v++) {
-      passing += load(from + v * (long) BYTES).compare(VectorOperators.GE, bound).trueCount();
+      passing += count(load(from + v * (long) BYTES).compare(VectorOperators.GE, bound));
     }
     return passing;
+  }
+
+  /** How many lanes are set: one move and one count, where trueCount stores the mask first. */
+  private static int count(VectorMask<Float> mask) {
+    return Long.bitCount(mask.toLong());
   }
 
   /** An int that orders as the float does; its own inverse is {@link #value}. */
@@ -167,7 +172,7 @@ final class TopCandidates {
         VectorMask<Float> passes = score.compare(VectorOperators.GE, least);
         store(score.compress(passes), scores + n * 4L);
         store(index.reinterpretAsFloats().compress(passes), indices + n * 4L);
-        n += passes.trueCount();
+        n += count(passes);
         index = index.add(LANES);
       }
     }
@@ -202,6 +207,26 @@ final class TopCandidates {
     if (count < kept) {
       return Float.NEGATIVE_INFINITY;
     }
+    return count > COUNTED ? trimMany() : trimFew();
+  }
+
+  private float trimFew() {
+    findPlaces();
+    float smallest = 0;
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+      int place = getInt(places + i * 4L);
+      float score = get(scores + i * 4L);
+      set(scores + n * 4L, score);
+      setInt(indices + n * 4L, getInt(indices + i * 4L));
+      smallest = place == kept - 1 ? score : smallest;
+      n += place < kept ? 1 : 0;
+    }
+    count = n;
+    return smallest;
+  }
+
+  private float trimMany() {
     store(FloatVector.broadcast(F, Float.NaN), scores + count * 4L);
     int vectors = (count + LANES - 1) / LANES;
     float least =
@@ -249,8 +274,20 @@ final class TopCandidates {
     return Math.min(count, kept);
   }
 
-  /** A candidate's place is the number of those before it in the order. */
   private void rank(long toIndices, long toScores) {
+    findPlaces();
+    for (int i = 0; i < count; i++) {
+      int place = getInt(places + i * 4L);
+      set(spareScores + place * 4L, get(scores + i * 4L));
+      setInt(spareIndices + place * 4L, getInt(indices + i * 4L));
+    }
+    int n = Math.min(count, kept);
+    copy(spareIndices, toIndices, n);
+    copy(spareScores, toScores, n);
+  }
+
+  /** A candidate's place is the number of those before it in the order. */
+  private void findPlaces() {
     FloatVector nan = FloatVector.broadcast(F, Float.NaN);
     for (int v = 0; v < 4; v++) {
       store(nan, scores + count * 4L + v * BYTES);
@@ -258,28 +295,26 @@ final class TopCandidates {
     for (int i = 0; i < count; i++) {
       setInt(places + i * 4L, 0);
     }
+    int sum = 0;
     for (int first = 0; first < count; first += GROUP) {
-      countGreater(first);
+      sum += countGreater(first);
     }
     // Among equals all have the same number of greater ones, which makes the sum too small.
-    if (scatter() != count * (count - 1) / 2) {
+    if (sum != count * (count - 1) / 2) {
       for (int first = 0; first < count; first += GROUP) {
         countEqualBefore(first);
       }
-      scatter();
     }
-    int n = Math.min(count, kept);
-    copy(spareIndices, toIndices, n);
-    copy(spareScores, toScores, n);
   }
 
-  /** Adds to each candidate's place how many of a group are greater. */
-  private void countGreater(int first) {
+  /** Adds to each candidate's place how many of a group are greater; the sum of all that. */
+  private int countGreater(int first) {
     long from = scores + first * 4L;
     FloatVector s0 = load(from);
     FloatVector s1 = load(from + BYTES);
     FloatVector s2 = load(from + 2 * BYTES);
     FloatVector s3 = load(from + 3 * BYTES);
+    int sum = 0;
     for (int i = 0; i < count; i++) {
       FloatVector own = FloatVector.broadcast(F, get(scores + i * 4L));
       long greater =
@@ -287,8 +322,11 @@ final class TopCandidates {
               | s1.compare(VectorOperators.GT, own).toLong() << LANES
               | s2.compare(VectorOperators.GT, own).toLong() << 2 * LANES
               | s3.compare(VectorOperators.GT, own).toLong() << 3 * LANES;
-      setInt(places + i * 4L, getInt(places + i * 4L) + Long.bitCount(greater));
+      int places = Long.bitCount(greater);
+      sum += places;
+      setInt(this.places + i * 4L, getInt(this.places + i * 4L) + places);
     }
+    return sum;
   }
 
   /** Adds to each candidate's place how many of a group are equal and come before it. */
@@ -301,18 +339,6 @@ final class TopCandidates {
       }
       setInt(places + i * 4L, getInt(places + i * 4L) + equal);
     }
-  }
-
-  /** Copies each candidate to its place among the spare ones; the sum of all places. */
-  private int scatter() {
-    int sum = 0;
-    for (int i = 0; i < count; i++) {
-      int place = getInt(places + i * 4L);
-      sum += place;
-      set(spareScores + place * 4L, get(scores + i * 4L));
-      setInt(spareIndices + place * 4L, getInt(indices + i * 4L));
-    }
-    return sum;
   }
 
   /**
