@@ -21,7 +21,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.DoubleSupplier;
 
 /** What tests do to a process of their own: kill it, fill its disk, cut its files. */
-final class Child {
+public final class Child {
   private static final int BYTES = 1 << 20;
 
   private Child() {}
@@ -31,6 +31,12 @@ final class Child {
 
   /** The command line that runs {@link #main} in a new JVM. */
   static List<String> command(List<String> flags, String... arguments) throws Exception {
+    return command(Child.class, flags, arguments);
+  }
+
+  /** The command line that runs a class of these tests in a new JVM, on the class path. */
+  public static List<String> command(Class<?> main, List<String> flags, String... arguments)
+      throws Exception {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(List.of("-Xmx64m", "-XX:-CreateCoredumpOnCrash"));
@@ -43,7 +49,7 @@ final class Child {
             folder(Safetensors.class),
             folder(Child.class),
             folder(Buffer.class)));
-    command.add(Child.class.getName());
+    command.add(main.getName());
     command.addAll(List.of(arguments));
     return command;
   }
@@ -58,7 +64,8 @@ final class Child {
     return Path.of(URI.create(root)).toString();
   }
 
-  static Process start(Path folder, List<String> command) throws Exception {
+  /** Starts it in a folder, its errors among its output. */
+  public static Process start(Path folder, List<String> command) throws Exception {
     return new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true).start();
   }
 

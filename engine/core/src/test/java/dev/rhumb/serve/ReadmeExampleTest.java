@@ -33,9 +33,10 @@ class ReadmeExampleTest {
     String source = Files.readString(here);
     String body =
         source
-            .substring(source.indexOf("// README\n") + 10, source.indexOf("    // end\n"))
+            .substring(source.indexOf("// README\n") + 10, source.indexOf("\n    // end\n"))
             .stripIndent();
-    assertTrue(Files.readString(Path.of("../../README.md")).contains("```java\n" + body + "```"), body);
+    assertTrue(
+        Files.readString(Path.of("../../README.md")).contains("```java\n" + body + "\n```"), body);
   }
 
   @Test
