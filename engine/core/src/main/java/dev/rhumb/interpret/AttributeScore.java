@@ -13,8 +13,8 @@ package dev.rhumb.interpret;
  * @param firesGivenAttribute P(fires | attribute), held out
  * @param attributeGivenFires P(attribute | fires), held out
  * @param pValue of no covariance, held out
- * @param significant whether it is significant, all columns tried against all attributes, at a
- *     false discovery rate of 5 %
+ * @param significant whether it is, at a false discovery rate of 5 % among all pairs that were
+ *     chosen along with it
  */
 public record AttributeScore(
     String attribute,
@@ -26,4 +26,18 @@ public record AttributeScore(
     double firesGivenAttribute,
     double attributeGivenFires,
     double pValue,
-    boolean significant) {}
+    boolean significant) {
+  AttributeScore withSignificant(boolean significant) {
+    return new AttributeScore(
+        attribute,
+        rank,
+        column,
+        chosenCorrelation,
+        correlation,
+        auc,
+        firesGivenAttribute,
+        attributeGivenFires,
+        pValue,
+        significant);
+  }
+}

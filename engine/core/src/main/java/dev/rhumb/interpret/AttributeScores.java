@@ -24,7 +24,7 @@ public record AttributeScores(
     double meanAuc,
     double meanFires) {
 
-  static final double FALSE_DISCOVERY_RATE = 0.05;
+  private static final double FALSE_DISCOVERY_RATE = 0.05;
 
   /** Copies the list. */
   public AttributeScores {
@@ -64,7 +64,6 @@ public record AttributeScores(
       Attributes labels,
       boolean eitherSign,
       int perAttribute) {
-    double threshold = judge.threshold(FALSE_DISCOVERY_RATE);
     List<AttributeScore> scores = new ArrayList<>();
     for (int a = 0; a < labels.count(); a++) {
       int attribute = a;
@@ -80,10 +79,10 @@ public record AttributeScores(
               .mapToInt(Integer::intValue)
               .toArray();
       for (int i = 0; i < best.length; i++) {
-        scores.add(score(chooser, judge, labels, best[i], a, i + 1, eitherSign, threshold));
+        scores.add(score(chooser, judge, labels, best[i], a, i + 1, eitherSign));
       }
     }
-    return new AttributeScores(scores);
+    return new AttributeScores(tested(scores));
   }
 
   static AttributeScore score(
@@ -93,8 +92,7 @@ public record AttributeScores(
       int column,
       int attribute,
       int rank,
-      boolean eitherSign,
-      double threshold) {
+      boolean eitherSign) {
     double auc = judge.auc(column, attribute);
     return new AttributeScore(
         labels.names().get(attribute),
@@ -106,7 +104,25 @@ public record AttributeScores(
         judge.firesGiven(column, attribute),
         judge.givenFires(column, attribute),
         judge.pValue(column, attribute),
-        judge.pValue(column, attribute) <= threshold);
+        false);
+  }
+
+  /**
+   * Says which are significant. The pairs were chosen on other users than those that they are
+   * tested on, so only the tests of the chosen pairs count as tries. A null entry stays one.
+   */
+  static List<AttributeScore> tested(List<AttributeScore> scores) {
+    double threshold =
+        FeatureStatistics.benjaminiHochberg(
+            scores.stream()
+                .mapToDouble(score -> score == null ? Double.NaN : score.pValue())
+                .toArray(),
+            FALSE_DISCOVERY_RATE);
+    List<AttributeScore> tested = new ArrayList<>();
+    for (AttributeScore score : scores) {
+      tested.add(score == null ? null : score.withSignificant(score.pValue() <= threshold));
+    }
+    return tested;
   }
 
   private static double signed(double correlation, boolean eitherSign) {

@@ -90,20 +90,11 @@ public final class FeatureLabels {
     FeatureStatistics chooser = FeatureStatistics.of(data, labels, Half.FIRST);
     FeatureStatistics judge = FeatureStatistics.of(data, labels, Half.SECOND);
     FeatureStatistics all = FeatureStatistics.of(data, labels, Half.BOTH);
-    double threshold = judge.threshold(AttributeScores.FALSE_DISCOVERY_RATE);
+    List<AttributeScore> best = best(chooser, judge, labels);
     int[][] top = topItems(data, model.config().items());
     int[][] logit = logitItems(kernels, model, sae);
     List<FeatureLabel> features = new ArrayList<>();
     for (int f = 0; f < sae.features(); f++) {
-      int feature = f;
-      int best =
-          IntStream.range(0, labels.count())
-              .filter(a -> !Double.isNaN(chooser.correlation(feature, a)))
-              .boxed()
-              .max(
-                  Comparator.<Integer>comparingDouble(a -> chooser.correlation(feature, a))
-                      .thenComparing(Comparator.reverseOrder()))
-              .orElse(-1);
       boolean fires = all.firingShare(f) > 0;
       features.add(
           new FeatureLabel(
@@ -112,14 +103,30 @@ public final class FeatureLabels {
               fires ? all.meanWhenFired(f) : 0,
               all.highWhenFired(f),
               all.most(f),
-              best < 0
-                  ? null
-                  : AttributeScores.score(chooser, judge, labels, f, best, 1, false, threshold),
+              best.get(f),
               boxed(top[f]),
               boxed(logit[f])));
     }
     return new FeatureLabels(
         features, AttributeScores.of(chooser, judge, labels, false, PER_ATTRIBUTE));
+  }
+
+  /** For each feature the attribute with the largest chosen correlation, or null. */
+  private static List<AttributeScore> best(
+      FeatureStatistics chooser, FeatureStatistics judge, Attributes labels) {
+    List<AttributeScore> scores = new ArrayList<>();
+    for (int f = 0; f < chooser.columns(); f++) {
+      int best = -1;
+      for (int a = 0; a < labels.count(); a++) {
+        double r = chooser.correlation(f, a);
+        if (r > (best < 0 ? Double.NEGATIVE_INFINITY : chooser.correlation(f, best))) {
+          best = a;
+        }
+      }
+      scores.add(
+          best < 0 ? null : AttributeScores.score(chooser, judge, labels, f, best, 1, false));
+    }
+    return AttributeScores.tested(scores);
   }
 
   private static List<Integer> boxed(int[] items) {

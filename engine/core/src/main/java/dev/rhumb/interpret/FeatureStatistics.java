@@ -126,13 +126,9 @@ public final class FeatureStatistics {
   }
 
   /**
-   * The largest p-value that is significant when all columns are tried against all attributes:
-   * Benjamini and Hochberg's step-up rule (1995) at a false discovery rate. Below 0 when none is.
+   * The largest p-value that is significant at a false discovery rate: Benjamini and Hochberg's
+   * step-up rule (1995). Below 0 when none is. NaN counts as no test.
    */
-  public double threshold(double rate) {
-    return benjaminiHochberg(pValue, rate);
-  }
-
   static double benjaminiHochberg(double[] pValues, double rate) {
     double[] sorted = Arrays.stream(pValues).filter(p -> !Double.isNaN(p)).sorted().toArray();
     for (int i = sorted.length - 1; i >= 0; i--) {

@@ -64,14 +64,14 @@ class ConceptsTest {
         kernels,
         split,
         ModelConfig.of(BlockStyle.GPT2, world.dataset().items(), 16, 1, 2, 20, 0.1f),
-        new TrainingConfig(4, 32, 5e-3f, 0, 0, 20, 50),
+        new TrainingConfig(4, 32, 1e-2f, 0, 0, 8, 50),
         folder,
         false,
         new TrainingListener() {});
     opened = ModelFolder.open(kernels, folder);
     SaeConfig config =
         SaeConfig.of(Site.parse("block 0"), 16, 64, 4)
-            .withSteps(600)
+            .withSteps(500)
             .withBatch(256)
             .withLearningRate(3e-3f);
     sae = SaeTrainer.train(kernels, opened.model(), split.sae(), config, SaeListener.NONE).sae();
