@@ -489,6 +489,21 @@ class SaeConformanceTest extends Conformance {
   }
 
   @Test
+  void steerWithMoreEditsThanAreKept() {
+    for (EditTable.Stage stage : EditTable.Stage.values()) {
+      for (int edited : new int[] {30, 64, 70}) {
+        EditTable edits = new EditTable(edited);
+        edits.stage(stage);
+        for (int f = 0; f < edited; f++) {
+          // Clamped to one value, they tie.
+          edits.put(f, f % 3 == 0 ? EditTable.Op.SCALE : EditTable.Op.CLAMP, 0.4f, 0.4f);
+        }
+        steer(9, 11, 70, 6, edits, false);
+      }
+    }
+  }
+
+  @Test
   void anEmptyTableGivesTheHiddenStateBitForBit() {
     for (EditTable.Stage stage : EditTable.Stage.values()) {
       EditTable none = new EditTable(0);
