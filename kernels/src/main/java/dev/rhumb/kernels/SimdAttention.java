@@ -12,6 +12,7 @@ import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
 import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
+import static dev.rhumb.kernels.SimdTile.ROOM;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -222,63 +223,57 @@ final class SimdAttention extends Attention {
     int first = start(sequence);
     int length = length(sequence);
     long col = (long) head * headWidth * 4;
-    int keys = roundUp(length, KEYS);
-    boolean direct = padded == headWidth;
-    long keysT =
-        workers
-            .own(worker)
-            .reserve(
-                4L
-                    * ((long) keys * (headWidth + padded + QUERIES)
-                        + QUERIES * (padded + 1)
-                        + LANES
-                        + SimdPhilox.BLOCK));
-    long values = keysT + (long) keys * headWidth * 4;
-    long panels = values + (long) keys * padded * 4;
-    long sums = panels + (long) keys * QUERIES * 4;
+    long keys = roundUp(length, KEYS);
+    long width = roundUp(headWidth, SimdTile.PANEL);
+    long scratch = keys * (headWidth + padded + QUERIES) + QUERIES * (padded + width + 1);
+    long room = workers.own(worker).reserve(ROOM + 4 * (scratch + LANES + KEYS));
+    long keysT = room + ROOM;
+    long panels = keysT + keys * headWidth * 4;
+    long sums = panels + keys * QUERIES * 4;
     long factors = sums + (long) QUERIES * padded * 4;
     long lanes = factors + QUERIES * 4L;
+    long queryRoom = lanes + BYTES + KEYS * 4L;
+    long valueRoom = queryRoom + QUERIES * width * 4;
     packPanels(length, k + first * kStride + col, kStride, keysT);
-    long value = v + first * vStride + col;
-    long valueStride = vStride;
-    if (!direct) {
-      SimdTile.pack(length, headWidth, value, vStride, values, padded);
-      value = values;
-      valueStride = padded * 4L;
-    }
+    long values = panelsOf(length, v + first * vStride + col, vStride, valueRoom);
     for (int from = 0; from < length; from += QUERIES) {
       int count = Math.min(QUERIES, length - from);
-      long query = q + (first + from) * qStride + col;
-      for (int j = 0; j < from + count; j += KEYS) {
-        SimdTile.multiplyRows(
+      long query = rowsOf(count, q + (first + from) * qStride + col, qStride, queryRoom);
+      int end = from + count;
+      for (int j = 0; j < end; j += KEYS) {
+        int cols = roundUp(Math.min(KEYS, length - j), NARROW);
+        SimdTile.multiply(
             count,
-            KEYS,
+            cols,
             headWidth,
             query,
-            qStride,
+            QUERIES,
             keysT + (long) j * headWidth * 4,
-            KEYS * 4L,
+            0,
+            headWidth,
             panels + (long) j * QUERIES * 4,
             KEYS * 4L,
-            false);
+            false,
+            room);
       }
       for (int i = 0; i < count; i++) {
         long row = (long) (first + from + i) * heads + head;
-        float factor = softmax(from + i + 1, roundUp(from + count, LANES), i, panels, lanes, row);
-        set(factors + i * 4L, factor);
+        set(factors + i * 4L, softmax(from + i + 1, end, i, panels, lanes, row));
       }
-      for (int j = 0; j < from + count; j += KEYS) {
-        SimdTile.multiplyRows(
+      for (int j = 0; j < end; j += KEYS) {
+        SimdTile.multiply(
             count,
             padded,
-            Math.min(KEYS, from + count - j),
+            Math.min(KEYS, end - j),
             panels + (long) j * QUERIES * 4,
-            KEYS * 4L,
-            value + j * valueStride,
-            valueStride,
+            QUERIES,
+            values,
+            j,
+            length,
             sums,
             padded * 4L,
-            j > 0);
+            j > 0,
+            room);
       }
       for (int i = 0; i < count; i++) {
         scaleRow(
@@ -289,7 +284,7 @@ final class SimdAttention extends Attention {
     }
   }
 
-  /** Packs a sequence's rows into panels of their transposes, filled up with zeros. */
+  /** Packs a sequence's rows into panels of their transposes, KEYS rows in each. */
   private void packPanels(int length, long from, long stride, long to) {
     for (int j = 0; j < length; j += KEYS) {
       SimdTile.packTransposed(
@@ -297,9 +292,26 @@ final class SimdAttention extends Attention {
           headWidth,
           from + j * stride,
           stride,
-          to + (long) j * headWidth * 4,
-          KEYS);
+          to + (long) j * headWidth * 4);
     }
+  }
+
+  /** A head's rows as panels of A: as they lie, or copied to {@code room}. */
+  private long rowsOf(int rows, long from, long stride, long room) {
+    if (SimdTile.isPanelOfA(rows, headWidth, stride)) {
+      return from;
+    }
+    SimdTile.packA(rows, headWidth, from, stride, room, QUERIES);
+    return room;
+  }
+
+  /** A head's rows as panels of B: as they lie, or copied to {@code room}. */
+  private long panelsOf(int rows, long from, long stride, long room) {
+    if (SimdTile.isPanelOfB(headWidth, stride)) {
+      return from;
+    }
+    SimdTile.pack(rows, headWidth, from, stride, room);
+    return room;
   }
 
   /** Where a query of the block and a key stand in the panels. */
@@ -312,7 +324,7 @@ final class SimdAttention extends Attention {
    * makes them weights.
    *
    * @param keys up to the diagonal
-   * @param end of the block's keys: zeros from the diagonal on
+   * @param end of the block's keys: zeros from the diagonal up to it
    */
   private float softmax(int keys, int end, int i, long panels, long lanes, long row) {
     FloatVector lowest = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
@@ -374,157 +386,145 @@ final class SimdAttention extends Attention {
     int head = task % heads;
     int first = start(sequence);
     int length = length(sequence);
-    boolean direct = padded == headWidth;
-    long keys = roundUp(length, KEYS);
     long col = (long) head * headWidth * 4;
-    long copied = direct ? 0 : 3 * keys * padded + 3L * QUERIES * padded;
-    long keysT =
-        workers
-            .own(worker)
-            .reserve(4 * (2 * keys * headWidth + copied + 2 * QUERIES * KEYS + QUERIES + KEYS));
+    long keys = roundUp(length, KEYS);
+    long width = roundUp(headWidth, SimdTile.PANEL);
+    long block = QUERIES * width;
+    long scratch = 2 * keys * headWidth + 2 * QUERIES * KEYS + QUERIES + KEYS;
+    long room = workers.own(worker).reserve(ROOM + 4 * (scratch + 3 * keys * padded + 5 * block));
+    long keysT = room + ROOM;
     long valuesT = keysT + keys * headWidth * 4;
     long scores = valuesT + keys * headWidth * 4;
     long slopes = scores + QUERIES * KEYS * 4L;
     long means = slopes + QUERIES * KEYS * 4L;
     long bits = means + QUERIES * 4L;
+    long keyRoom = bits + KEYS * 4L;
+    long queryRoom = keyRoom + 3 * keys * padded * 4;
     packPanels(length, k + first * kStride + col, kStride, keysT);
     packPanels(length, v + first * vStride + col, vStride, valuesT);
-    long keyRows = k + first * kStride + col;
-    long keyStride = kStride;
-    long keySums = dk + first * dkStride + col;
-    long keySumStride = dkStride;
-    long valueSums = dv + first * dvStride + col;
-    long valueSumStride = dvStride;
-    long copies = bits + KEYS * 4L;
-    if (!direct) {
-      keySums = copies;
-      valueSums = keySums + keys * padded * 4;
-      keyRows = valueSums + keys * padded * 4;
-      copies = keyRows + keys * padded * 4;
-      keyStride = padded * 4L;
-      keySumStride = keyStride;
-      valueSumStride = keyStride;
-      SimdTile.pack(length, headWidth, k + first * kStride + col, kStride, keyRows, padded);
-    }
-    clear(length, keySums, keySumStride);
-    clear(length, valueSums, valueSumStride);
+    long keyPanels = panelsOf(length, k + first * kStride + col, kStride, keyRoom);
+    // Sums go straight to their place where the tiles' columns are the head's.
+    boolean direct = padded == headWidth;
+    long sumStride = padded * 4L;
+    long dkStride = direct ? this.dkStride : sumStride;
+    long dvStride = direct ? this.dvStride : sumStride;
+    long dqStride = direct ? this.dqStride : sumStride;
+    long keySums = direct ? dk + first * dkStride + col : keyRoom + keys * sumStride;
+    long valueSums = direct ? dv + first * dvStride + col : keyRoom + 2 * keys * sumStride;
+    clear(length, keySums, dkStride);
+    clear(length, valueSums, dvStride);
     for (int from = 0; from < length; from += QUERIES) {
       int count = Math.min(QUERIES, length - from);
       long row = first + from;
       long query = q + row * qStride + col;
-      long queryStride = qStride;
       long grad = dOut + row * dOutStride + col;
-      long gradStride = dOutStride;
-      long querySums = dq + row * dqStride + col;
-      long querySumStride = dqStride;
+      long querySums = direct ? dq + row * dqStride + col : queryRoom + 2 * block * 4;
+      long queryPanels = panelsOf(count, query, qStride, queryRoom);
+      long gradPanels = panelsOf(count, grad, dOutStride, queryRoom + block * 4);
+      long queryRows = rowsOf(count, query, qStride, queryRoom + 3 * block * 4);
+      long gradRows = rowsOf(count, grad, dOutStride, queryRoom + 4 * block * 4);
       for (int i = 0; i < count; i++) {
-        set(means + i * 4L, dot(grad + i * gradStride, out + (row + i) * outStride + col, bits));
-      }
-      if (!direct) {
-        SimdTile.pack(count, headWidth, query, qStride, copies, padded);
-        query = copies;
-        grad = query + (long) QUERIES * padded * 4;
-        querySums = grad + (long) QUERIES * padded * 4;
-        SimdTile.pack(count, headWidth, dOut + row * dOutStride + col, dOutStride, grad, padded);
-        queryStride = padded * 4L;
-        gradStride = queryStride;
-        querySumStride = queryStride;
+        set(means + i * 4L, dot(grad + i * dOutStride, out + (row + i) * outStride + col, bits));
       }
       for (int j = 0; j < from + count; j += KEYS) {
         int depth = Math.min(KEYS, from + count - j);
-        SimdTile.multiplyRows(
+        int cols = roundUp(Math.min(KEYS, length - j), NARROW);
+        long panel = (long) j * headWidth * 4;
+        SimdTile.multiply(
             count,
-            KEYS,
+            cols,
             headWidth,
-            query,
-            queryStride,
-            keysT + (long) j * headWidth * 4,
-            KEYS * 4L,
+            queryRows,
+            QUERIES,
+            keysT + panel,
+            0,
+            headWidth,
             scores,
             KEYS * 4L,
-            false);
-        SimdTile.multiplyRows(
+            false,
+            room);
+        SimdTile.multiply(
             count,
-            KEYS,
+            cols,
             headWidth,
-            grad,
-            gradStride,
-            valuesT + (long) j * headWidth * 4,
-            KEYS * 4L,
+            gradRows,
+            QUERIES,
+            valuesT + panel,
+            0,
+            headWidth,
             slopes,
             KEYS * 4L,
-            false);
+            false,
+            room);
         for (int i = 0; i < count; i++) {
           long place = (row + i) * heads + head;
+          int seen = Math.clamp(from + i + 1 - j, 0, depth);
           if (threshold != 0) {
             SimdPhilox.fill(key, stream, (int) place, j / KEYS, bits);
           }
           weigh(
-              Math.min(KEYS, from + i + 1 - j),
+              seen,
+              depth,
               scores + i * (KEYS * 4L),
               slopes + i * (KEYS * 4L),
               get(logSumExp + place * 4),
               get(means + i * 4L),
               bits);
         }
-        SimdTile.multiplyCols(
+        SimdTile.multiplyTransposed(
             depth,
             padded,
             count,
             scores,
-            KEYS * 4L,
-            grad,
-            gradStride,
-            valueSums + j * valueSumStride,
-            valueSumStride,
-            true);
-        SimdTile.multiplyCols(
+            QUERIES,
+            gradPanels,
+            0,
+            count,
+            valueSums + j * dvStride,
+            dvStride,
+            true,
+            room);
+        SimdTile.multiplyTransposed(
             depth,
             padded,
             count,
             slopes,
-            KEYS * 4L,
-            query,
-            queryStride,
-            keySums + j * keySumStride,
-            keySumStride,
-            true);
-        SimdTile.multiplyRows(
+            QUERIES,
+            queryPanels,
+            0,
             count,
-            padded,
-            depth,
-            slopes,
-            KEYS * 4L,
-            keyRows + j * keyStride,
-            keyStride,
-            querySums,
-            querySumStride,
-            j > 0);
+            keySums + j * dkStride,
+            dkStride,
+            true,
+            room);
+        SimdTile.multiply(
+            count, padded, depth, slopes, QUERIES, keyPanels, j, length, querySums, dqStride, j > 0,
+            room);
       }
       if (!direct) {
-        unpack(count, querySums, dq + row * dqStride + col, dqStride);
+        unpack(count, querySums, dq + row * this.dqStride + col, this.dqStride);
       }
     }
     if (!direct) {
-      unpack(length, keySums, dk + first * dkStride + col, dkStride);
-      unpack(length, valueSums, dv + first * dvStride + col, dvStride);
+      unpack(length, keySums, dk + first * this.dkStride + col, this.dkStride);
+      unpack(length, valueSums, dv + first * this.dvStride + col, this.dvStride);
     }
   }
 
   /**
    * Turns a query's scores in a panel to weights after dropout, and dOut.v to the scores' gradient.
    *
-   * @param keys of the panel up to the diagonal; may be none
+   * @param seen keys of the panel up to the diagonal; may be none
+   * @param keys of the panel; weights and gradients are 0 from the diagonal on
    */
-  private void weigh(int keys, long scores, long slopes, float logSumExp, float mean, long bits) {
+  private void weigh(
+      int seen, int keys, long scores, long slopes, float logSumExp, float mean, long bits) {
     FloatVector zero = FloatVector.zero(F);
-    for (int j = 0; j < KEYS; j += LANES) {
+    for (int j = 0; j < keys; j += LANES) {
       FloatVector weight =
           load(scores + j * 4L)
               .fma(FloatVector.broadcast(F, scale), FloatVector.broadcast(F, -logSumExp));
-      weight =
-          zero.blend(
-              Simd.exp(weight), F.indexInRange(Math.min(j, Math.max(keys, 0)), Math.max(keys, 0)));
+      weight = zero.blend(Simd.exp(weight), F.indexInRange(Math.min(j, seen), seen));
       FloatVector dropped = weight;
       FloatVector slope = load(slopes + j * 4L);
       if (threshold != 0) {

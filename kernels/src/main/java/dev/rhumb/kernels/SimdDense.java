@@ -11,6 +11,8 @@ import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
+import static dev.rhumb.kernels.SimdTile.PANEL;
+import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
 import static dev.rhumb.kernels.SimdTile.WIDE;
 
@@ -34,17 +36,14 @@ final class SimdDense extends Dense {
   /** Rows of C in a task: 16 tiles. */
   private static final int TASK_ROWS = 16 * ROWS;
 
-  /** Columns of A in one go: its panel of B stays in the first-level cache. */
-  private static final int BLOCK_K = 128;
+  /** Rows of a transposed A that one sum takes: its panel of B stays in the first-level cache. */
+  private static final int BLOCK_K = 64;
 
   /** Rows of A and B that one chunk of a split product sums. */
   private static final int CHUNK_K = 512;
 
   /** Elements of C up to which a product is split along k. */
   private static final int SPLIT_ELEMENTS = 1 << 16;
-
-  /** Columns up to which B is read as it lies where its width fits the tiles. */
-  private static final int NATURAL_COLS = 256;
 
   private static final int FEW_COLS = 256;
   private static final int JOIN_ROWS = 8;
@@ -208,7 +207,8 @@ final class SimdDense extends Dense {
 
   private void gemmTiled(long operations) {
     int panels = ceilDiv(n, WIDE);
-    natural = !transB && n % NARROW == 0 && n <= NATURAL_COLS;
+    natural = !transB && SimdTile.isPanelOfB(n, bStride);
+    packed = b;
     if (!natural) {
       packed = workers.shared().reserve((long) panels * WIDE * k * 4);
       workers.run(panels, 4L * n * k, packTask);
@@ -219,21 +219,15 @@ final class SimdDense extends Dense {
     workers.run(rowTasks * ceilDiv(panels, panelsPerTask), operations, tileTask);
   }
 
-  /** Copies a panel of op(B) to where its rows are side by side, filled up with zeros. */
   private void pack(int panel, int worker) {
     int from = panel * WIDE;
     int cols = Math.min(WIDE, n - from);
-    int width = panelWidth(from);
     long to = packed + (long) from * k * 4;
     if (transB) {
-      SimdTile.packTransposed(cols, k, b + from * bStride, bStride, to, width);
+      SimdTile.packTransposed(cols, k, b + from * bStride, bStride, to);
     } else {
-      SimdTile.pack(k, cols, b + from * 4L, bStride, to, width);
+      SimdTile.pack(k, cols, b + from * 4L, bStride, to);
     }
-  }
-
-  private int panelWidth(int from) {
-    return n - from > NARROW ? WIDE : NARROW;
   }
 
   private void tiles(int task, int worker) {
@@ -241,47 +235,79 @@ final class SimdDense extends Dense {
     int rows = Math.min(TASK_ROWS, m - firstRow);
     int firstCol = task / rowTasks * panelsPerTask * WIDE;
     int lastCol = Math.min(n, firstCol + panelsPerTask * WIDE);
-    long temporary = workers.own(worker).reserve((long) TASK_ROWS * WIDE * 4);
+    long sizeOfA =
+        transA ? (long) k * roundUp(rows, PANEL) : (long) (rows + ROWS) * roundUp(k, PANEL);
+    long room = workers.own(worker).reserve(ROOM + 4 * (TASK_ROWS * WIDE + sizeOfA));
+    long raw = room + ROOM;
+    long panelsOfA = panelsOfA(firstRow, rows, raw + 4L * TASK_ROWS * WIDE);
     boolean plain =
         alpha == 1 && (beta == 0 || beta == 1) && bias == 0 && activation == Activation.NONE;
     for (int j = firstCol; j < lastCol; j += WIDE) {
-      int width = panelWidth(j);
+      int width = n - j > NARROW ? WIDE : NARROW;
       long target = c + firstRow * cStride + j * 4L;
       if (plain && n - j >= width) {
-        panel(firstRow, rows, j, width, target, cStride, beta == 1);
+        multiplyPanel(panelsOfA, rows, j, width, target, cStride, beta == 1, room);
         continue;
       }
-      panel(firstRow, rows, j, width, temporary, width * 4L, false);
+      multiplyPanel(panelsOfA, rows, j, width, raw, width * 4L, false, room);
       for (int i = 0; i < rows; i++) {
-        finish(
-            temporary + i * (width * 4L), c + (firstRow + i) * cStride, j, Math.min(n, j + width));
+        finish(raw + i * (width * 4L), c + (firstRow + i) * cStride, j, Math.min(n, j + width));
       }
     }
   }
 
-  /** The rows of C from {@code firstRow} on in the panel that begins at column {@code from}. */
-  private void panel(
-      int firstRow, int rows, int from, int width, long to, long toStride, boolean add) {
-    long panelStride = natural ? bStride : width * 4L;
-    long panel = natural ? b + from * 4L : packed + (long) from * k * 4;
-    int p = 0;
-    do {
-      int depth = Math.min(BLOCK_K, k - p);
-      boolean adds = add || p > 0;
-      for (int i = 0; i < rows; i += ROWS) {
-        int height = Math.min(ROWS, rows - i);
-        long at = panel + p * panelStride;
-        long out = to + i * toStride;
-        if (transA) {
-          long block = a + p * aStride + (firstRow + i) * 4L;
-          SimdTile.cols(height, width, depth, block, aStride, at, panelStride, out, toStride, adds);
-        } else {
-          long block = a + (firstRow + i) * aStride + p * 4L;
-          SimdTile.rows(height, width, depth, block, aStride, at, panelStride, out, toStride, adds);
-        }
+  /** Rows of op(A) in panels: as they lie, or copied to {@code room}. */
+  private long panelsOfA(int firstRow, int rows, long room) {
+    if (transA) {
+      if (SimdTile.isPanelOfA(m, m, aStride)) {
+        return a + firstRow * 4L;
       }
-      p += BLOCK_K;
-    } while (p < k);
+      SimdTile.packA(k, rows, a + firstRow * 4L, aStride, room, k);
+      return room;
+    }
+    long from = a + firstRow * aStride;
+    if (SimdTile.isPanelOfA(rows, k, aStride)) {
+      return from;
+    }
+    SimdTile.packA(rows, k, from, aStride, room, rows + ROWS);
+    return room;
+  }
+
+  /** Some rows of C in the panel of B that begins at column {@code from}. */
+  private void multiplyPanel(
+      long panelsOfA,
+      int rows,
+      int from,
+      int width,
+      long to,
+      long toStride,
+      boolean add,
+      long room) {
+    long panel = packed + (long) from * k * 4;
+    if (k == 0) {
+      // A tile without terms sets zeros.
+      SimdTile.multiplyTransposed(
+          rows, width, 0, panelsOfA, 0, panel, 0, 0, to, toStride, add, room);
+    } else if (transA) {
+      for (int p = 0; p < k; p += BLOCK_K) {
+        SimdTile.multiplyTransposed(
+            rows,
+            width,
+            Math.min(BLOCK_K, k - p),
+            panelsOfA + p * SimdTile.ROW,
+            k,
+            panel,
+            p,
+            k,
+            to,
+            toStride,
+            add || p > 0,
+            room);
+      }
+    } else {
+      SimdTile.multiply(
+          rows, width, k, panelsOfA, rows + ROWS, panel, 0, k, to, toStride, add, room);
+    }
   }
 
   // A long k and a small C: sums of chunks, joined in order.
@@ -289,7 +315,7 @@ final class SimdDense extends Dense {
   private void gemmSplit(long operations) {
     int chunks = ceilDiv(k, CHUNK_K);
     packed = workers.shared().reserve((long) chunks * m * roundUp(n, NARROW) * 4);
-    natural = n % NARROW == 0;
+    natural = SimdTile.isPanelOfB(n, bStride);
     workers.run(chunks, operations, chunkTask);
     workers.run(ceilDiv(m, JOIN_ROWS), (long) chunks * m * n, joinTask);
   }
@@ -297,20 +323,35 @@ final class SimdDense extends Dense {
   private void chunk(int chunk, int worker) {
     int width = roundUp(n, NARROW);
     long to = packed + (long) chunk * m * width * 4;
+    long room = workers.own(worker).reserve(ROOM + 4L * BLOCK_K * (roundUp(m, PANEL) + width));
+    long copyOfA = room + ROOM;
+    long copyOfB = copyOfA + 4L * BLOCK_K * roundUp(m, PANEL);
     int end = Math.min(k, (chunk + 1) * CHUNK_K);
     for (int p = chunk * CHUNK_K; p < end; p += BLOCK_K) {
       int depth = Math.min(BLOCK_K, end - p);
-      long block = b + p * bStride;
-      long blockStride = bStride;
-      if (!natural) {
-        long copy = workers.own(worker).reserve((long) BLOCK_K * width * 4);
-        SimdTile.pack(depth, n, block, bStride, copy, width);
-        block = copy;
-        blockStride = width * 4L;
+      long rowsOfA = a + p * aStride;
+      if (!SimdTile.isPanelOfA(m, m, aStride)) {
+        SimdTile.packA(depth, m, rowsOfA, aStride, copyOfA, depth);
+        rowsOfA = copyOfA;
       }
-      boolean add = p > chunk * CHUNK_K;
-      SimdTile.multiplyCols(
-          m, width, depth, a + p * aStride, aStride, block, blockStride, to, width * 4L, add);
+      long rowsOfB = b + p * bStride;
+      if (!natural) {
+        SimdTile.pack(depth, n, rowsOfB, bStride, copyOfB);
+        rowsOfB = copyOfB;
+      }
+      SimdTile.multiplyTransposed(
+          m,
+          width,
+          depth,
+          rowsOfA,
+          depth,
+          rowsOfB,
+          0,
+          depth,
+          to,
+          width * 4L,
+          p > chunk * CHUNK_K,
+          room);
     }
   }
 

@@ -11,6 +11,8 @@ import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
+import static dev.rhumb.kernels.SimdTile.PANEL;
+import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.WIDE;
 
 import jdk.incubator.vector.FloatVector;
@@ -115,17 +117,17 @@ final class SimdLoss extends Loss {
   /** Lays out the scratch memory; how many blocks fit in it. */
   private int plan() {
     padded = roundUp(width, NARROW);
-    int panels = ceilDiv(classes, WIDE);
+    int panels = ceilDiv(classes, PANEL);
     int blocks = BLOCKS;
-    while (blocks > FEWEST_BLOCKS && (long) blocks * BLOCK * panels * WIDE > SCORES) {
+    while (blocks > FEWEST_BLOCKS && (long) blocks * BLOCK * panels * PANEL > SCORES) {
       blocks /= 2;
     }
-    if ((long) blocks * BLOCK * panels * WIDE > SCORES) {
+    if ((long) blocks * BLOCK * panels * PANEL > SCORES) {
       blocks = BLOCKS;
     }
     blocks = Math.min(blocks, Math.max(1, ceilDiv(rows, BLOCK)));
-    long panelsThatFit = Math.max(1, SCORES / ((long) blocks * BLOCK * WIDE));
-    groupClasses = (int) Math.min(panels, panelsThatFit) * WIDE;
+    long panelsThatFit = Math.max(1, SCORES / ((long) blocks * BLOCK * PANEL));
+    groupClasses = (int) Math.min(panels, panelsThatFit) * PANEL;
     groups = ceilDiv(classes, groupClasses);
     entered = -1;
     long blockRows = (long) blocks * BLOCK;
@@ -157,7 +159,7 @@ final class SimdLoss extends Loss {
       for (int group = 0; group < groups; group++) {
         enter(group);
         workers.run(blocks, operations(), gradientTask);
-        workers.run(ceilDiv(lastClass - firstClass, WIDE), operations(), weightTask);
+        workers.run(ceilDiv(lastClass - firstClass, PANEL), operations(), weightTask);
       }
     }
     double total = 0;
@@ -180,40 +182,47 @@ final class SimdLoss extends Loss {
     entered = group;
     firstClass = group * groupClasses;
     lastClass = Math.min(classes, firstClass + groupClasses);
-    int panels = ceilDiv(lastClass - firstClass, WIDE);
+    int panels = ceilDiv(lastClass - firstClass, PANEL);
     workers.run(panels, 4L * (lastClass - firstClass) * width, packTask);
   }
 
   private void pack(int panel, int worker) {
-    int from = firstClass + panel * WIDE;
-    int count = Math.min(WIDE, lastClass - from);
+    int from = firstClass + panel * PANEL;
+    int count = Math.min(PANEL, lastClass - from);
     long rowBytes = width * 4L;
     long at = w + from * rowBytes;
-    SimdTile.packTransposed(count, width, at, rowBytes, packed + panel * WIDE * rowBytes, WIDE);
-    if (padded != width) {
-      SimdTile.pack(count, width, at, rowBytes, plain + (long) panel * WIDE * padded * 4, padded);
+    SimdTile.packTransposed(count, width, at, rowBytes, packed + panel * PANEL * rowBytes);
+    if (!wIsPanel()) {
+      SimdTile.pack(count, width, at, rowBytes, plain + (long) panel * PANEL * padded * 4);
     }
+  }
+
+  /** Whether rows of w as they lie can be multiplied with. */
+  private boolean wIsPanel() {
+    return SimdTile.isPanelOfB(width, width * 4L);
   }
 
   private int blockRows(int block) {
     return Math.min(BLOCK, lastRow - firstRow - block * BLOCK);
   }
 
-  /** A block's scores in a panel: (BLOCK, WIDE). */
+  /** A block's scores in a panel: (BLOCK, PANEL). */
   private long panelOf(int block, int panel) {
-    return scores + ((long) block * groupClasses + (long) panel * WIDE) * BLOCK * 4;
+    return scores + ((long) block * groupClasses + (long) panel * PANEL) * BLOCK * 4;
   }
 
   /** Sums a block's exponentials over the classes of the group; takes dh too if it is all. */
   private void sum(int block, int worker) {
     int count = blockRows(block);
-    long lanes = workers.own(worker).reserve((long) BLOCK * BYTES);
+    long room = ownScratch(worker);
+    long lanes = room + ROOM;
+    long inputs = inputPanels(block, lanes + (long) BLOCK * BYTES);
     for (int r = 0; r < count; r++) {
       store(FloatVector.broadcast(F, Float.NEGATIVE_INFINITY), lanes + (long) r * BYTES);
     }
-    int panels = ceilDiv(lastClass - firstClass, WIDE);
+    int panels = ceilDiv(lastClass - firstClass, PANEL);
     for (int panel = 0; panel < panels; panel++) {
-      scorePanel(block, panel);
+      scorePanel(block, panel, inputs, room);
       takeMaxima(count, panelOf(block, panel), lanes);
     }
     for (int r = 0; r < count; r++) {
@@ -223,7 +232,7 @@ final class SimdLoss extends Loss {
     for (int panel = 0; panel < panels; panel++) {
       exponentials(count, panelOf(block, panel), maxima + (long) block * BLOCK * 4, lanes);
       if (all) {
-        multiply(block, panel);
+        multiply(block, panel, room);
       }
     }
     for (int r = 0; r < count; r++) {
@@ -232,39 +241,53 @@ final class SimdLoss extends Loss {
     }
   }
 
-  /** A block's scores in a panel; minus infinity beyond the last class. */
-  private void scorePanel(int block, int panel) {
-    int count = blockRows(block);
+  /** Room for a vector of each row of a block, and for its rows of h. */
+  private long ownScratch(int worker) {
+    return workers.own(worker).reserve(ROOM + BLOCK * (BYTES + roundUp(width, PANEL) * 4L));
+  }
+
+  /** A block's rows of h in panels: as they lie, or copied to {@code room}. */
+  private long inputPanels(int block, long room) {
     long rowBytes = width * 4L;
     long at = h + ((long) firstRow + block * BLOCK) * rowBytes;
-    long to = panelOf(block, panel);
-    long from = packed + panel * WIDE * rowBytes;
-    for (int i = 0; i < count; i += SimdTile.ROWS) {
-      SimdTile.rows(
-          Math.min(SimdTile.ROWS, count - i),
-          WIDE,
-          width,
-          at + i * rowBytes,
-          rowBytes,
-          from,
-          WIDE * 4L,
-          to + i * (WIDE * 4L),
-          WIDE * 4L,
-          false);
+    if (SimdTile.isPanelOfA(blockRows(block), width, rowBytes)) {
+      return at;
     }
-    int real = lastClass - firstClass - panel * WIDE;
-    for (int c = real; c < WIDE; c++) {
+    SimdTile.packA(blockRows(block), width, at, rowBytes, room, BLOCK);
+    return room;
+  }
+
+  /** A block's scores in a panel; minus infinity beyond the last class. */
+  private void scorePanel(int block, int panel, long inputs, long room) {
+    int count = blockRows(block);
+    long to = panelOf(block, panel);
+    long from = packed + (long) panel * PANEL * width * 4;
+    int real = Math.min(PANEL, lastClass - firstClass - panel * PANEL);
+    SimdTile.multiply(
+        count,
+        roundUp(real, NARROW),
+        width,
+        inputs,
+        BLOCK,
+        from,
+        0,
+        width,
+        to,
+        PANEL * 4L,
+        false,
+        room);
+    for (int c = real; c < PANEL; c++) {
       for (int r = 0; r < count; r++) {
-        set(to + (r * WIDE + c) * 4L, Float.NEGATIVE_INFINITY);
+        set(to + (r * PANEL + c) * 4L, Float.NEGATIVE_INFINITY);
       }
     }
   }
 
   private static void takeMaxima(int count, long panel, long lanes) {
     for (int r = 0; r < count; r++) {
-      long at = panel + r * (WIDE * 4L);
+      long at = panel + r * (PANEL * 4L);
       FloatVector most = load(lanes + (long) r * BYTES);
-      for (int c = 0; c < WIDE; c += LANES) {
+      for (int c = 0; c < PANEL; c += LANES) {
         FloatVector x = load(at + c * 4L);
         // A NaN is not greater, and shows in the sum.
         most = most.blend(x, x.compare(VectorOperators.GT, most));
@@ -295,16 +318,16 @@ final class SimdLoss extends Loss {
       return 0;
     }
     int place = target - firstClass;
-    return panelOf(block, place / WIDE) + ((long) r * WIDE + place % WIDE) * 4;
+    return panelOf(block, place / PANEL) + ((long) r * PANEL + place % PANEL) * 4;
   }
 
   /** Turns a panel's scores to exponentials and adds them to the rows' sums, lane by lane. */
   private static void exponentials(int count, long panel, long maxima, long lanes) {
     for (int r = 0; r < count; r++) {
-      long at = panel + r * (WIDE * 4L);
+      long at = panel + r * (PANEL * 4L);
       FloatVector most = FloatVector.broadcast(F, get(maxima + r * 4L));
       FloatVector sum = load(lanes + (long) r * BYTES);
-      for (int c = 0; c < WIDE; c += LANES) {
+      for (int c = 0; c < PANEL; c += LANES) {
         FloatVector x = Simd.exp(load(at + c * 4L).sub(most));
         sum = sum.add(x);
         store(x, at + c * 4L);
@@ -314,32 +337,37 @@ final class SimdLoss extends Loss {
   }
 
   /** Adds a panel's exponentials times its rows of w to a block's products. */
-  private void multiply(int block, int panel) {
-    int from = firstClass + panel * WIDE;
+  private void multiply(int block, int panel, long room) {
+    int from = firstClass + panel * PANEL;
+    int count = Math.min(PANEL, lastClass - from);
     long other =
-        padded == width ? w + (long) from * width * 4 : plain + (long) panel * WIDE * padded * 4;
-    SimdTile.multiplyRows(
+        wIsPanel() ? w + (long) from * width * 4 : plain + (long) panel * PANEL * padded * 4;
+    SimdTile.multiply(
         blockRows(block),
         padded,
-        Math.min(WIDE, lastClass - from),
+        count,
         panelOf(block, panel),
-        WIDE * 4L,
+        BLOCK,
         other,
-        padded * 4L,
+        0,
+        count,
         products + (long) block * BLOCK * padded * 4,
         padded * 4L,
-        from > 0);
+        from > 0,
+        room);
   }
 
   /** A block's dh, and what the classes of the group need for dw. */
   private void gradient(int block, int worker) {
     int count = blockRows(block);
     if (groups > 1) {
-      long lanes = workers.own(worker).reserve((long) BLOCK * BYTES);
-      for (int panel = 0; panel < ceilDiv(lastClass - firstClass, WIDE); panel++) {
-        scorePanel(block, panel);
+      long room = ownScratch(worker);
+      long lanes = room + ROOM;
+      long inputs = inputPanels(block, lanes + (long) BLOCK * BYTES);
+      for (int panel = 0; panel < ceilDiv(lastClass - firstClass, PANEL); panel++) {
+        scorePanel(block, panel, inputs, room);
         exponentials(count, panelOf(block, panel), maxima + (long) block * BLOCK * 4, lanes);
-        multiply(block, panel);
+        multiply(block, panel, room);
       }
     }
     for (int r = 0; r < count; r++) {
@@ -350,17 +378,25 @@ final class SimdLoss extends Loss {
         set(target, (float) (get(target) - sum));
       }
       float factor = (float) (1 / (sum * rows));
-      scaleRow(h + (firstRow + row) * width * 4, scaled + row * padded * 4, factor);
+      scaleRow(
+          h + (firstRow + row) * width * 4,
+          scaled + (long) block * BLOCK * padded * 4,
+          r,
+          count,
+          factor);
       if (lastClass == classes) {
         finishRow(row, factor);
       }
     }
   }
 
-  private void scaleRow(long from, long to, float factor) {
+  /** Row r of a block's {@code count} rows of h, scaled, into the panels that dw is made from. */
+  private void scaleRow(long from, long panels, int r, int count, float factor) {
     for (int c = 0; c < padded; c += LANES) {
+      int panel = c / WIDE * WIDE;
+      int panelWidth = Math.min(WIDE, padded - panel);
       FloatVector x = load(from + c * 4L, F.indexInRange(Math.min(c, width), width));
-      store(x.mul(factor), to + c * 4L);
+      store(x.mul(factor), panels + ((long) panel * count + (long) r * panelWidth + c - panel) * 4);
     }
   }
 
@@ -378,23 +414,26 @@ final class SimdLoss extends Loss {
 
   /** Adds the blocks' part in a panel's rows of dw, rows ascending. */
   private void weightGradient(int panel, int worker) {
-    int from = firstClass + panel * WIDE;
-    int count = Math.min(WIDE, lastClass - from);
+    int from = firstClass + panel * PANEL;
+    int count = Math.min(PANEL, lastClass - from);
     long to = dw + (long) from * width * 4;
     boolean direct = padded == width;
-    long sum = direct ? to : workers.own(worker).reserve((long) WIDE * padded * 4);
+    long room = workers.own(worker).reserve(ROOM + (long) PANEL * padded * 4);
+    long sum = direct ? to : room + ROOM;
     for (int block = 0; block < ceilDiv(lastRow - firstRow, BLOCK); block++) {
-      SimdTile.multiplyCols(
+      SimdTile.multiplyTransposed(
           count,
           padded,
           blockRows(block),
           panelOf(block, panel),
-          WIDE * 4L,
+          BLOCK,
           scaled + (long) block * BLOCK * padded * 4,
-          padded * 4L,
+          0,
+          blockRows(block),
           sum,
           padded * 4L,
-          direct || block > 0);
+          direct || block > 0,
+          room);
     }
     for (int i = 0; i < count && !direct; i++) {
       for (int c = 0; c < width; c += LANES) {

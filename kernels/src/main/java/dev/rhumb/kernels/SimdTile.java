@@ -2,174 +2,246 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.FLOAT;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
 
 /**
- * Register tiles of a matrix product: C = A B, or C += A B, for up to 6 rows of C and a fixed
- * number of vectors of columns. Each element is one chain of fused multiply-adds from 0 with p, the
- * column of A, ascending, which is then set or added: results do not depend on how a product is cut
- * into tiles, only on how its columns of A are cut into blocks.
+ * Register tiles of a matrix product: C = A B, or C += A B, for 6 rows of C and a fixed number of
+ * vectors of columns.
  *
- * <p>All addresses and strides are in bytes. Fewer than 6 rows are computed as 6 with the last one
- * repeated: nothing outside the tile is read or written. Six rows of four vectors fill the 32
- * registers of AVX-512, six rows of two the 16 of AVX2.
+ * <p>A and B stand in panels, so that the compiler knows every distance in a loop: it then takes
+ * the bounds checks out and needs two registers for addresses, and what is left is loads and
+ * multiply-adds. A's panels are {@link #PANEL} of its columns wide, panel after panel, whatever the
+ * last one holds beyond A's columns. B's are {@link #WIDE} wide, but the last is {@link #NARROW}
+ * where that is enough. A matrix of just such a width is a panel as it lies.
+ *
+ * <p>Each element of C is a sum over A's panels (or blocks of its rows, where A is transposed),
+ * each one chain of fused multiply-adds from 0 in ascending order. Results do not depend on how a
+ * product is cut into tiles.
+ *
+ * <p>Addresses and strides are in bytes. A tile reads 6 rows of A (or columns, where A is
+ * transposed) even where fewer are asked for: at the end of a longer A those before, else those
+ * after, which must be readable. Six rows of four vectors fill the 32 registers of AVX-512, six
+ * rows of two the 16 of AVX2.
  */
 final class SimdTile {
   /** Rows of a tile. */
   static final int ROWS = 6;
 
-  /** Columns of a wide tile, the unit in which B is packed. */
+  /** Columns of a wide tile and of B's panels. */
   static final int WIDE = (LANES == 16 ? 4 : 2) * LANES;
 
-  /** Columns of a narrow tile. */
+  /** Columns of a narrow tile, the unit of B's columns. */
   static final int NARROW = 2 * LANES;
+
+  /** Columns of A's panels. */
+  static final int PANEL = 64;
+
+  /** Bytes in a row of A's panels. */
+  static final long ROW = PANEL * 4L;
+
+  /** Bytes of room that a product needs for a tile. */
+  static final long ROOM = ROWS * WIDE * 4L;
 
   private SimdTile() {}
 
   /**
-   * A tile with A by rows: element (i, p) of A is at {@code a + i aStride + 4 p}.
+   * C = A B, or C += A B.
    *
-   * @param cols WIDE or NARROW
+   * @param rows of A and C
+   * @param cols of B and C, a multiple of NARROW
+   * @param k columns of A
+   * @param a panels of A
+   * @param aRows how many rows A's panels have
+   * @param b panels of B
+   * @param bFirst the row of B to begin with
+   * @param bRows how many rows B's panels have
+   * @param room ROOM bytes of scratch memory
    */
-  static void rows(
+  static void multiply(
       int rows,
       int cols,
       int k,
       long a,
-      long aStride,
+      int aRows,
       long b,
-      long bStride,
+      int bFirst,
+      int bRows,
       long c,
       long cStride,
-      boolean add) {
-    if (cols == NARROW) {
-      rows2(rows, k, a, aStride, b, bStride, c, cStride, add);
-    } else {
-      rows4(rows, k, a, aStride, b, bStride, c, cStride, add);
-    }
-  }
-
-  /**
-   * A tile with A by columns: element (i, p) of A is at {@code a + 4 i + p aStride}.
-   *
-   * @param cols WIDE or NARROW
-   */
-  static void cols(
-      int rows,
-      int cols,
-      int k,
-      long a,
-      long aStride,
-      long b,
-      long bStride,
-      long c,
-      long cStride,
-      boolean add) {
-    if (cols == NARROW) {
-      cols2(rows, k, a, aStride, b, bStride, c, cStride, add);
-    } else {
-      cols4(rows, k, a, aStride, b, bStride, c, cStride, add);
-    }
-  }
-
-  /**
-   * C = A B or C += A B in scratch memory: A (rows, k) by rows, B (k, cols), C (rows, cols).
-   *
-   * @param cols a multiple of NARROW
-   */
-  static void multiplyRows(
-      int rows,
-      int cols,
-      int k,
-      long a,
-      long aStride,
-      long b,
-      long bStride,
-      long c,
-      long cStride,
-      boolean add) {
-    for (int j = 0; j < cols; ) {
-      int wide = cols - j >= WIDE ? WIDE : NARROW;
-      for (int i = 0; i < rows; i += ROWS) {
-        rows(
-            Math.min(ROWS, rows - i),
-            wide,
-            k,
-            a + i * aStride,
-            aStride,
-            b + j * 4L,
-            bStride,
-            c + i * cStride + j * 4L,
-            cStride,
-            add);
+      boolean add,
+      long room) {
+    for (int p = 0; p < k; p += PANEL) {
+      int depth = Math.min(PANEL, k - p);
+      long from = a + (long) p * aRows * 4;
+      for (int j = 0; j < cols; j += WIDE) {
+        int width = Math.min(WIDE, cols - j);
+        long panel = b + ((long) j * bRows + (long) (bFirst + p) * width) * 4;
+        multiplyPanel(
+            false, rows, width, depth, from, panel, c + j * 4L, cStride, add || p > 0, room);
       }
-      j += wide;
     }
   }
 
   /**
-   * C = A^T B or C += A^T B in scratch memory: A (k, rows), B (k, cols), C (rows, cols).
+   * C = A^T B, or C += A^T B, as one block.
    *
-   * @param cols a multiple of NARROW
+   * @param rows columns of A, rows of C
+   * @param cols of B and C, a multiple of NARROW
+   * @param k rows of A and B to take
+   * @param a panels of A, from the first row to take
+   * @param aRows how many rows A's panels have
+   * @param b panels of B
+   * @param bFirst the row of B to begin with
+   * @param bRows how many rows B's panels have
+   * @param room ROOM bytes of scratch memory
    */
-  static void multiplyCols(
+  static void multiplyTransposed(
       int rows,
       int cols,
       int k,
       long a,
-      long aStride,
+      int aRows,
       long b,
-      long bStride,
+      int bFirst,
+      int bRows,
       long c,
       long cStride,
-      boolean add) {
-    for (int j = 0; j < cols; ) {
-      int wide = cols - j >= WIDE ? WIDE : NARROW;
-      for (int i = 0; i < rows; i += ROWS) {
-        cols(
-            Math.min(ROWS, rows - i),
-            wide,
-            k,
-            a + i * 4L,
-            aStride,
-            b + j * 4L,
-            bStride,
-            c + i * cStride + j * 4L,
-            cStride,
-            add);
+      boolean add,
+      long room) {
+    for (int s = 0; s < rows; s += PANEL) {
+      long from = a + (long) s * aRows * 4;
+      for (int j = 0; j < cols; j += WIDE) {
+        int width = Math.min(WIDE, cols - j);
+        long panel = b + ((long) j * bRows + (long) bFirst * width) * 4;
+        long to = c + s * cStride + j * 4L;
+        multiplyPanel(
+            true, Math.min(PANEL, rows - s), width, k, from, panel, to, cStride, add, room);
       }
-      j += wide;
     }
   }
 
-  /** A tile of 6 x 4 vectors; element (i, p) of A at {@code a + i aStride + 4 p}. */
-  private static void rows4(
+  /** One panel of A by one of B. */
+  private static void multiplyPanel(
+      boolean transposed,
       int rows,
+      int width,
       int k,
       long a,
-      long aStride,
       long b,
-      long bStride,
       long c,
       long cStride,
-      boolean add) {
-    long a0 = a;
-    long a1 = rows > 1 ? a0 + aStride : a0;
-    long a2 = rows > 2 ? a1 + aStride : a1;
-    long a3 = rows > 3 ? a2 + aStride : a2;
-    long a4 = rows > 4 ? a3 + aStride : a3;
-    long a5 = rows > 5 ? a4 + aStride : a4;
-    long c1 = c + Math.min(1, rows - 1) * cStride;
-    long c2 = c + Math.min(2, rows - 1) * cStride;
-    long c3 = c + Math.min(3, rows - 1) * cStride;
-    long c4 = c + Math.min(4, rows - 1) * cStride;
-    long c5 = c + Math.min(5, rows - 1) * cStride;
+      boolean add,
+      long room) {
+    long step = transposed ? 4 : ROW;
+    for (int i = 0; i < rows; i += ROWS) {
+      int top = Math.max(0, Math.min(i, rows - ROWS));
+      boolean straight = !add && top == i && rows - i >= ROWS;
+      long to = straight ? c + i * cStride : room;
+      long toStride = straight ? cStride : width * 4L;
+      tile(transposed, width, k, a + top * step, b, to, toStride);
+      if (!straight) {
+        for (int r = i; r < Math.min(i + ROWS, rows); r++) {
+          place(width, room + (r - top) * toStride, c + r * cStride, add);
+        }
+      }
+    }
+  }
+
+  private static void place(int count, long from, long to, boolean add) {
+    for (int j = 0; j < count; j += LANES) {
+      FloatVector x = load(from + j * 4L);
+      store(add ? x.add(load(to + j * 4L)) : x, to + j * 4L);
+    }
+  }
+
+  private static void tile(
+      boolean transposed, int width, int k, long a, long b, long c, long cStride) {
+    if (width == WIDE && LANES == 16) {
+      if (transposed) {
+        cols4(k, a, b, c, cStride);
+      } else {
+        rows4(k, a, b, c, cStride);
+      }
+    } else if (transposed) {
+      cols2(k, a, b, c, cStride);
+    } else {
+      rows2(k, a, b, c, cStride);
+    }
+  }
+
+  /** Whether a matrix as it lies is one panel of A, safe to read by tiles. */
+  static boolean isPanelOfA(int rows, int cols, long stride) {
+    return rows >= ROWS && cols <= PANEL && stride == ROW;
+  }
+
+  /** Copies (rows, cols) into panels of A that have {@code aRows} rows. */
+  static void packA(int rows, int cols, long from, long stride, long to, int aRows) {
+    for (int j = 0; j < cols; j += LANES) {
+      long panel = to + ((long) (j / PANEL * PANEL) * aRows + j % PANEL) * 4;
+      VectorMask<Float> mask = F.indexInRange(j, cols);
+      for (int i = 0; i < rows; i++) {
+        store(load(from + i * stride + j * 4L, mask), panel + i * ROW);
+      }
+    }
+  }
+
+  /** Whether a matrix as it lies is one panel of B. */
+  static boolean isPanelOfB(int cols, long stride) {
+    return (cols == WIDE || cols == NARROW) && stride == cols * 4L;
+  }
+
+  /**
+   * Copies (rows, cols) into panels of B, {@code cols} filled up with zeros to a multiple of
+   * NARROW.
+   */
+  static void pack(int rows, int cols, long from, long stride, long to) {
+    int padded = Simd.roundUp(cols, NARROW);
+    for (int j = 0; j < padded; j += WIDE) {
+      int width = Math.min(WIDE, padded - j);
+      long panel = to + (long) j * rows * 4;
+      for (int i = 0; i < rows; i++) {
+        for (int c = 0; c < width; c += LANES) {
+          VectorMask<Float> mask = F.indexInRange(Math.min(j + c, cols), cols);
+          FloatVector x = load(from + i * stride + (j + c) * 4L, mask);
+          store(x, panel + ((long) i * width + c) * 4);
+        }
+      }
+    }
+  }
+
+  /**
+   * Copies the transpose of (rows, cols) into panels of B, {@code rows} filled up with zeros to a
+   * multiple of NARROW.
+   */
+  static void packTransposed(int rows, int cols, long from, long stride, long to) {
+    int padded = Simd.roundUp(rows, NARROW);
+    for (int j = 0; j < padded; j += WIDE) {
+      int width = Math.min(WIDE, padded - j);
+      long panel = to + (long) j * cols * 4;
+      for (int i = 0; i < width; i++) {
+        packColumn(cols, j + i < rows ? from + (j + i) * stride : 0, panel + i * 4L, width * 4L);
+      }
+    }
+  }
+
+  /** Spreads a row, or zeros for address 0, over a column. */
+  private static void packColumn(int count, long from, long to, long stride) {
+    for (int p = 0; p < count; p++) {
+      set(to + p * stride, from == 0 ? 0 : get(from + p * 4L));
+    }
+  }
+
+  private static void rows4(int k, long a, long b, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s02 = s00;
@@ -195,117 +267,76 @@ final class SimdTile {
     FloatVector s52 = s00;
     FloatVector s53 = s00;
     for (int p = 0; p < k; p++) {
-      long at = b + p * bStride;
-      FloatVector b0 = load(at);
-      FloatVector b1 = load(at + 1 * BYTES);
-      FloatVector b2 = load(at + 2 * BYTES);
-      FloatVector b3 = load(at + 3 * BYTES);
-      long step = p * 4L;
-      FloatVector x = FloatVector.broadcast(F, get(a0 + step));
+      long row = b + p * (4L * BYTES);
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
+      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, row + 2 * BYTES, ORDER);
+      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, row + 3 * BYTES, ORDER);
+      long at = a + p * 4L;
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      x = FloatVector.broadcast(F, get(a1 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * ROW));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      x = FloatVector.broadcast(F, get(a2 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * ROW));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
       s22 = x.fma(b2, s22);
       s23 = x.fma(b3, s23);
-      x = FloatVector.broadcast(F, get(a3 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * ROW));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
       s32 = x.fma(b2, s32);
       s33 = x.fma(b3, s33);
-      x = FloatVector.broadcast(F, get(a4 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * ROW));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
       s42 = x.fma(b2, s42);
       s43 = x.fma(b3, s43);
-      x = FloatVector.broadcast(F, get(a5 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * ROW));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
       s52 = x.fma(b2, s52);
       s53 = x.fma(b3, s53);
     }
-    if (add) {
-      s00 = s00.add(load(c));
-      s01 = s01.add(load(c + 1 * BYTES));
-      s02 = s02.add(load(c + 2 * BYTES));
-      s03 = s03.add(load(c + 3 * BYTES));
-      s10 = s10.add(load(c1));
-      s11 = s11.add(load(c1 + 1 * BYTES));
-      s12 = s12.add(load(c1 + 2 * BYTES));
-      s13 = s13.add(load(c1 + 3 * BYTES));
-      s20 = s20.add(load(c2));
-      s21 = s21.add(load(c2 + 1 * BYTES));
-      s22 = s22.add(load(c2 + 2 * BYTES));
-      s23 = s23.add(load(c2 + 3 * BYTES));
-      s30 = s30.add(load(c3));
-      s31 = s31.add(load(c3 + 1 * BYTES));
-      s32 = s32.add(load(c3 + 2 * BYTES));
-      s33 = s33.add(load(c3 + 3 * BYTES));
-      s40 = s40.add(load(c4));
-      s41 = s41.add(load(c4 + 1 * BYTES));
-      s42 = s42.add(load(c4 + 2 * BYTES));
-      s43 = s43.add(load(c4 + 3 * BYTES));
-      s50 = s50.add(load(c5));
-      s51 = s51.add(load(c5 + 1 * BYTES));
-      s52 = s52.add(load(c5 + 2 * BYTES));
-      s53 = s53.add(load(c5 + 3 * BYTES));
-    }
-    store(s00, c);
-    store(s01, c + 1 * BYTES);
-    store(s02, c + 2 * BYTES);
-    store(s03, c + 3 * BYTES);
-    store(s10, c1);
-    store(s11, c1 + 1 * BYTES);
-    store(s12, c1 + 2 * BYTES);
-    store(s13, c1 + 3 * BYTES);
-    store(s20, c2);
-    store(s21, c2 + 1 * BYTES);
-    store(s22, c2 + 2 * BYTES);
-    store(s23, c2 + 3 * BYTES);
-    store(s30, c3);
-    store(s31, c3 + 1 * BYTES);
-    store(s32, c3 + 2 * BYTES);
-    store(s33, c3 + 3 * BYTES);
-    store(s40, c4);
-    store(s41, c4 + 1 * BYTES);
-    store(s42, c4 + 2 * BYTES);
-    store(s43, c4 + 3 * BYTES);
-    store(s50, c5);
-    store(s51, c5 + 1 * BYTES);
-    store(s52, c5 + 2 * BYTES);
-    store(s53, c5 + 3 * BYTES);
+    long to = c;
+    s00.intoMemorySegment(MEMORY, to, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s10.intoMemorySegment(MEMORY, to, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s20.intoMemorySegment(MEMORY, to, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s30.intoMemorySegment(MEMORY, to, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s40.intoMemorySegment(MEMORY, to, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s50.intoMemorySegment(MEMORY, to, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
   }
 
-  /** A tile of 6 x 2 vectors; element (i, p) of A at {@code a + i aStride + 4 p}. */
-  private static void rows2(
-      int rows,
-      int k,
-      long a,
-      long aStride,
-      long b,
-      long bStride,
-      long c,
-      long cStride,
-      boolean add) {
-    long a0 = a;
-    long a1 = rows > 1 ? a0 + aStride : a0;
-    long a2 = rows > 2 ? a1 + aStride : a1;
-    long a3 = rows > 3 ? a2 + aStride : a2;
-    long a4 = rows > 4 ? a3 + aStride : a3;
-    long a5 = rows > 5 ? a4 + aStride : a4;
-    long c1 = c + Math.min(1, rows - 1) * cStride;
-    long c2 = c + Math.min(2, rows - 1) * cStride;
-    long c3 = c + Math.min(3, rows - 1) * cStride;
-    long c4 = c + Math.min(4, rows - 1) * cStride;
-    long c5 = c + Math.min(5, rows - 1) * cStride;
+  private static void rows2(int k, long a, long b, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s10 = s00;
@@ -319,78 +350,50 @@ final class SimdTile {
     FloatVector s50 = s00;
     FloatVector s51 = s00;
     for (int p = 0; p < k; p++) {
-      long at = b + p * bStride;
-      FloatVector b0 = load(at);
-      FloatVector b1 = load(at + 1 * BYTES);
-      long step = p * 4L;
-      FloatVector x = FloatVector.broadcast(F, get(a0 + step));
+      long row = b + p * (2L * BYTES);
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
+      long at = a + p * 4L;
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      x = FloatVector.broadcast(F, get(a1 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * ROW));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      x = FloatVector.broadcast(F, get(a2 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * ROW));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
-      x = FloatVector.broadcast(F, get(a3 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * ROW));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
-      x = FloatVector.broadcast(F, get(a4 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * ROW));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
-      x = FloatVector.broadcast(F, get(a5 + step));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * ROW));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
     }
-    if (add) {
-      s00 = s00.add(load(c));
-      s01 = s01.add(load(c + 1 * BYTES));
-      s10 = s10.add(load(c1));
-      s11 = s11.add(load(c1 + 1 * BYTES));
-      s20 = s20.add(load(c2));
-      s21 = s21.add(load(c2 + 1 * BYTES));
-      s30 = s30.add(load(c3));
-      s31 = s31.add(load(c3 + 1 * BYTES));
-      s40 = s40.add(load(c4));
-      s41 = s41.add(load(c4 + 1 * BYTES));
-      s50 = s50.add(load(c5));
-      s51 = s51.add(load(c5 + 1 * BYTES));
-    }
-    store(s00, c);
-    store(s01, c + 1 * BYTES);
-    store(s10, c1);
-    store(s11, c1 + 1 * BYTES);
-    store(s20, c2);
-    store(s21, c2 + 1 * BYTES);
-    store(s30, c3);
-    store(s31, c3 + 1 * BYTES);
-    store(s40, c4);
-    store(s41, c4 + 1 * BYTES);
-    store(s50, c5);
-    store(s51, c5 + 1 * BYTES);
+    long to = c;
+    s00.intoMemorySegment(MEMORY, to, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s10.intoMemorySegment(MEMORY, to, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s20.intoMemorySegment(MEMORY, to, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s30.intoMemorySegment(MEMORY, to, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s40.intoMemorySegment(MEMORY, to, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s50.intoMemorySegment(MEMORY, to, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
   }
 
-  /** A tile of 6 x 4 vectors; element (i, p) of A at {@code a + 4 i + p aStride}. */
-  private static void cols4(
-      int rows,
-      int k,
-      long a,
-      long aStride,
-      long b,
-      long bStride,
-      long c,
-      long cStride,
-      boolean add) {
-    long a1 = Math.min(1, rows - 1) * 4L;
-    long a2 = Math.min(2, rows - 1) * 4L;
-    long a3 = Math.min(3, rows - 1) * 4L;
-    long a4 = Math.min(4, rows - 1) * 4L;
-    long a5 = Math.min(5, rows - 1) * 4L;
-    long c1 = c + Math.min(1, rows - 1) * cStride;
-    long c2 = c + Math.min(2, rows - 1) * cStride;
-    long c3 = c + Math.min(3, rows - 1) * cStride;
-    long c4 = c + Math.min(4, rows - 1) * cStride;
-    long c5 = c + Math.min(5, rows - 1) * cStride;
+  private static void cols4(int k, long a, long b, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s02 = s00;
@@ -416,116 +419,76 @@ final class SimdTile {
     FloatVector s52 = s00;
     FloatVector s53 = s00;
     for (int p = 0; p < k; p++) {
-      long at = b + p * bStride;
-      FloatVector b0 = load(at);
-      FloatVector b1 = load(at + 1 * BYTES);
-      FloatVector b2 = load(at + 2 * BYTES);
-      FloatVector b3 = load(at + 3 * BYTES);
-      long from = a + p * aStride;
-      FloatVector x = FloatVector.broadcast(F, get(from));
+      long row = b + p * (4L * BYTES);
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
+      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, row + 2 * BYTES, ORDER);
+      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, row + 3 * BYTES, ORDER);
+      long at = a + p * ROW;
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      x = FloatVector.broadcast(F, get(from + a1));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * 4));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      x = FloatVector.broadcast(F, get(from + a2));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * 4));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
       s22 = x.fma(b2, s22);
       s23 = x.fma(b3, s23);
-      x = FloatVector.broadcast(F, get(from + a3));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * 4));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
       s32 = x.fma(b2, s32);
       s33 = x.fma(b3, s33);
-      x = FloatVector.broadcast(F, get(from + a4));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * 4));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
       s42 = x.fma(b2, s42);
       s43 = x.fma(b3, s43);
-      x = FloatVector.broadcast(F, get(from + a5));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * 4));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
       s52 = x.fma(b2, s52);
       s53 = x.fma(b3, s53);
     }
-    if (add) {
-      s00 = s00.add(load(c));
-      s01 = s01.add(load(c + 1 * BYTES));
-      s02 = s02.add(load(c + 2 * BYTES));
-      s03 = s03.add(load(c + 3 * BYTES));
-      s10 = s10.add(load(c1));
-      s11 = s11.add(load(c1 + 1 * BYTES));
-      s12 = s12.add(load(c1 + 2 * BYTES));
-      s13 = s13.add(load(c1 + 3 * BYTES));
-      s20 = s20.add(load(c2));
-      s21 = s21.add(load(c2 + 1 * BYTES));
-      s22 = s22.add(load(c2 + 2 * BYTES));
-      s23 = s23.add(load(c2 + 3 * BYTES));
-      s30 = s30.add(load(c3));
-      s31 = s31.add(load(c3 + 1 * BYTES));
-      s32 = s32.add(load(c3 + 2 * BYTES));
-      s33 = s33.add(load(c3 + 3 * BYTES));
-      s40 = s40.add(load(c4));
-      s41 = s41.add(load(c4 + 1 * BYTES));
-      s42 = s42.add(load(c4 + 2 * BYTES));
-      s43 = s43.add(load(c4 + 3 * BYTES));
-      s50 = s50.add(load(c5));
-      s51 = s51.add(load(c5 + 1 * BYTES));
-      s52 = s52.add(load(c5 + 2 * BYTES));
-      s53 = s53.add(load(c5 + 3 * BYTES));
-    }
-    store(s00, c);
-    store(s01, c + 1 * BYTES);
-    store(s02, c + 2 * BYTES);
-    store(s03, c + 3 * BYTES);
-    store(s10, c1);
-    store(s11, c1 + 1 * BYTES);
-    store(s12, c1 + 2 * BYTES);
-    store(s13, c1 + 3 * BYTES);
-    store(s20, c2);
-    store(s21, c2 + 1 * BYTES);
-    store(s22, c2 + 2 * BYTES);
-    store(s23, c2 + 3 * BYTES);
-    store(s30, c3);
-    store(s31, c3 + 1 * BYTES);
-    store(s32, c3 + 2 * BYTES);
-    store(s33, c3 + 3 * BYTES);
-    store(s40, c4);
-    store(s41, c4 + 1 * BYTES);
-    store(s42, c4 + 2 * BYTES);
-    store(s43, c4 + 3 * BYTES);
-    store(s50, c5);
-    store(s51, c5 + 1 * BYTES);
-    store(s52, c5 + 2 * BYTES);
-    store(s53, c5 + 3 * BYTES);
+    long to = c;
+    s00.intoMemorySegment(MEMORY, to, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s10.intoMemorySegment(MEMORY, to, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s20.intoMemorySegment(MEMORY, to, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s30.intoMemorySegment(MEMORY, to, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s40.intoMemorySegment(MEMORY, to, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    to += cStride;
+    s50.intoMemorySegment(MEMORY, to, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
   }
 
-  /** A tile of 6 x 2 vectors; element (i, p) of A at {@code a + 4 i + p aStride}. */
-  private static void cols2(
-      int rows,
-      int k,
-      long a,
-      long aStride,
-      long b,
-      long bStride,
-      long c,
-      long cStride,
-      boolean add) {
-    long a1 = Math.min(1, rows - 1) * 4L;
-    long a2 = Math.min(2, rows - 1) * 4L;
-    long a3 = Math.min(3, rows - 1) * 4L;
-    long a4 = Math.min(4, rows - 1) * 4L;
-    long a5 = Math.min(5, rows - 1) * 4L;
-    long c1 = c + Math.min(1, rows - 1) * cStride;
-    long c2 = c + Math.min(2, rows - 1) * cStride;
-    long c3 = c + Math.min(3, rows - 1) * cStride;
-    long c4 = c + Math.min(4, rows - 1) * cStride;
-    long c5 = c + Math.min(5, rows - 1) * cStride;
+  private static void cols2(int k, long a, long b, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s10 = s00;
@@ -539,80 +502,46 @@ final class SimdTile {
     FloatVector s50 = s00;
     FloatVector s51 = s00;
     for (int p = 0; p < k; p++) {
-      long at = b + p * bStride;
-      FloatVector b0 = load(at);
-      FloatVector b1 = load(at + 1 * BYTES);
-      long from = a + p * aStride;
-      FloatVector x = FloatVector.broadcast(F, get(from));
+      long row = b + p * (2L * BYTES);
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
+      long at = a + p * ROW;
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      x = FloatVector.broadcast(F, get(from + a1));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * 4));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      x = FloatVector.broadcast(F, get(from + a2));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * 4));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
-      x = FloatVector.broadcast(F, get(from + a3));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * 4));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
-      x = FloatVector.broadcast(F, get(from + a4));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * 4));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
-      x = FloatVector.broadcast(F, get(from + a5));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * 4));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
     }
-    if (add) {
-      s00 = s00.add(load(c));
-      s01 = s01.add(load(c + 1 * BYTES));
-      s10 = s10.add(load(c1));
-      s11 = s11.add(load(c1 + 1 * BYTES));
-      s20 = s20.add(load(c2));
-      s21 = s21.add(load(c2 + 1 * BYTES));
-      s30 = s30.add(load(c3));
-      s31 = s31.add(load(c3 + 1 * BYTES));
-      s40 = s40.add(load(c4));
-      s41 = s41.add(load(c4 + 1 * BYTES));
-      s50 = s50.add(load(c5));
-      s51 = s51.add(load(c5 + 1 * BYTES));
-    }
-    store(s00, c);
-    store(s01, c + 1 * BYTES);
-    store(s10, c1);
-    store(s11, c1 + 1 * BYTES);
-    store(s20, c2);
-    store(s21, c2 + 1 * BYTES);
-    store(s30, c3);
-    store(s31, c3 + 1 * BYTES);
-    store(s40, c4);
-    store(s41, c4 + 1 * BYTES);
-    store(s50, c5);
-    store(s51, c5 + 1 * BYTES);
-  }
-
-  /** Copies (rows, cols) to rows of {@code width}, filled up with zeros. */
-  static void pack(int rows, int cols, long from, long fromStride, long to, int width) {
-    for (int i = 0; i < rows; i++) {
-      for (int j = 0; j < width; j += LANES) {
-        FloatVector x =
-            load(from + i * fromStride + j * 4L, F.indexInRange(Math.min(j, cols), cols));
-        store(x, to + ((long) i * width + j) * 4);
-      }
-    }
-  }
-
-  /** Copies the transpose of (rows, cols) to rows of {@code width}, filled up with zeros. */
-  static void packTransposed(int rows, int cols, long from, long fromStride, long to, int width) {
-    long toStride = width * 4L;
-    for (int i = 0; i < rows; i++) {
-      for (int j = 0; j < cols; j++) {
-        set(to + j * toStride + i * 4L, get(from + i * fromStride + j * 4L));
-      }
-    }
-    for (int i = rows; i < width; i++) {
-      for (int j = 0; j < cols; j++) {
-        set(to + j * toStride + i * 4L, 0);
-      }
-    }
+    long to = c;
+    s00.intoMemorySegment(MEMORY, to, ORDER);
+    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s10.intoMemorySegment(MEMORY, to, ORDER);
+    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s20.intoMemorySegment(MEMORY, to, ORDER);
+    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s30.intoMemorySegment(MEMORY, to, ORDER);
+    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s40.intoMemorySegment(MEMORY, to, ORDER);
+    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    to += cStride;
+    s50.intoMemorySegment(MEMORY, to, ORDER);
+    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
   }
 }
