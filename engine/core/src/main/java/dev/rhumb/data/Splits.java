@@ -3,6 +3,7 @@ package dev.rhumb.data;
 import dev.rhumb.kernels.Philox;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.List;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
 
@@ -11,7 +12,34 @@ public final class Splits {
   /** Philox stream of the draw that deals users to train or sae. */
   private static final long STREAM = 0x53504C4954L;
 
+  private static final String LEAVE_ONE_OUT = "leave-one-out";
+  private static final String COLD_USERS = "cold-users";
+
+  /** The names that {@link #named} knows. */
+  public static final List<String> NAMES = List.of(LEAVE_ONE_OUT, COLD_USERS);
+
+  // Fixed, so that the name of a split says all that is needed to divide the data again.
+  private static final double TEST_SHARE = .1;
+  private static final double TRAIN_SHARE = .6;
+  private static final long SEED = 1;
+
   private Splits() {}
+
+  /**
+   * The split of a name: {@code leave-one-out}, or {@code cold-users}, in which the newest tenth of
+   * users are tested and 60 % of the others train the transformer.
+   *
+   * @throws IllegalArgumentException when there is none of that name
+   */
+  public static Split named(String name, Dataset d) {
+    return switch (name) {
+      case LEAVE_ONE_OUT -> leaveOneOut(d);
+      case COLD_USERS -> coldUsers(d, TEST_SHARE, TRAIN_SHARE, SEED);
+      default ->
+          throw new IllegalArgumentException(
+              "split '" + name + "' is unknown; there are " + String.join(" and ", NAMES));
+    };
+  }
 
   /**
    * Leave-one-out: of each user the last item is the target of a test case whose history is all
@@ -28,7 +56,7 @@ public final class Splits {
             users,
             lengths(users, user -> d.length(user) >= 3 ? d.length(user) - 2 : d.length(user)));
     return new Split(
-        "leave-one-out",
+        LEAVE_ONE_OUT,
         train,
         new Cases(new Sequences(d, judged, lengths(judged, user -> d.length(user) - 2))),
         new Cases(new Sequences(d, judged, lengths(judged, user -> d.length(user) - 1))),
@@ -65,7 +93,7 @@ public final class Splits {
     int[] sae = Arrays.stream(drawn, training, others).sorted().toArray();
     int[] test = Arrays.stream(byAge, others, byAge.length).sorted().toArray();
     return new Split(
-        "cold-users",
+        COLD_USERS,
         Sequences.whole(d, train),
         last(d, sae),
         last(d, test),

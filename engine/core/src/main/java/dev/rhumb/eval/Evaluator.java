@@ -17,7 +17,8 @@ import dev.rhumb.model.StateEdit;
  * <p>Ownership: owns its workspace; not the model or the kernels. Threads: one at a time.
  */
 public final class Evaluator implements AutoCloseable {
-  private static final int BATCH = 128;
+  /** How many histories run at once. A list depends on its own history and batch alone. */
+  public static final int BATCH = 128;
 
   private final Kernels kernels;
   private final Model model;
@@ -52,11 +53,23 @@ public final class Evaluator implements AutoCloseable {
    * @return one list for each case, best first; 0 fills places for which no unseen item is left
    */
   public int[][] recommend(Cases cases, int k, StateEdit edit) {
-    Sequences histories = cases.histories();
-    int[][] lists = new int[cases.count()][];
+    return recommend(cases.histories(), k, edit, null);
+  }
+
+  /**
+   * The best items to follow every history.
+   *
+   * @param histories none empty
+   * @param k length of each list
+   * @param edit applied on the way, or null
+   * @param scores set to the scores of each list, -infinity in empty places; or null
+   * @return as the other method does
+   */
+  public int[][] recommend(Sequences histories, int k, StateEdit edit, float[][] scores) {
+    int[][] lists = new int[histories.count()][];
     int[] excludedOffsets = new int[BATCH + 1];
     try (Buffer items = kernels.allocate(DType.I32, (long) BATCH * k);
-        Buffer scores = kernels.allocate(DType.F32, (long) BATCH * k)) {
+        Buffer values = kernels.allocate(DType.F32, (long) BATCH * k)) {
       for (int from = 0; from < lists.length; from += BATCH) {
         int n = Math.min(BATCH, lists.length - from);
         batch.clear();
@@ -97,10 +110,14 @@ public final class Evaluator implements AutoCloseable {
                 seenOffsets,
                 seen,
                 items,
-                scores);
+                values);
         for (int i = 0; i < n; i++) {
           lists[from + i] = new int[k];
           items.get((long) i * k, lists[from + i], 0, k);
+          if (scores != null) {
+            scores[from + i] = new float[k];
+            values.get((long) i * k, scores[from + i], 0, k);
+          }
         }
       }
     }

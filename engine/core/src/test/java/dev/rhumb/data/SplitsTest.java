@@ -167,4 +167,23 @@ class SplitsTest {
       assertEquals(3, split.test().select(0).target(0));
     }
   }
+
+  @Test
+  void aNameSaysHowToDivide() {
+    try (Dataset d = dataset(200, 6, 8)) {
+      for (String name : Splits.NAMES) {
+        assertEquals(name, Splits.named(name, d).name());
+      }
+      Split named = Splits.named("cold-users", d);
+      assertEquals(
+          usersOf(Splits.coldUsers(d, .1, .6, 1).train()),
+          usersOf(named.train()),
+          "models on disk name only the split");
+      assertEquals(108, named.train().count());
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> Splits.named("halves", d))
+              .getMessage();
+      assertTrue(message.contains("halves") && message.contains("cold-users"), message);
+    }
+  }
 }

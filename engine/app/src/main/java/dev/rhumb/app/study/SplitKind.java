@@ -7,32 +7,24 @@ import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
 import dev.rhumb.kernels.Philox;
-import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /** The ways to divide data that the command line offers. */
 public enum SplitKind {
   /** The last item of each user is tested, the one before it validates. */
-  LEAVE_ONE_OUT("leave-one-out", Splits::leaveOneOut),
+  LEAVE_ONE_OUT("leave-one-out"),
   /** The newest tenth of users are tested; of the others 60 % train the transformer. */
-  COLD_USERS(
-      "cold-users",
-      dataset ->
-          Splits.coldUsers(dataset, SplitKind.TEST_SHARE, SplitKind.TRAIN_SHARE, SplitKind.SEED));
+  COLD_USERS("cold-users");
 
-  private static final double TEST_SHARE = .1;
-  private static final double TRAIN_SHARE = .6;
   private static final double HELD_OUT_SHARE = .2;
-  // Fixed, so that the name of a split says all that is needed to divide the data again.
+  // Fixed, so that what is held out does not depend on the run.
   private static final long SEED = 1;
   private static final long HELD_OUT = 0x48454C44;
 
   private final String label;
-  private final Function<Dataset, Split> divide;
 
-  SplitKind(String label, Function<Dataset, Split> divide) {
+  SplitKind(String label) {
     this.label = label;
-    this.divide = divide;
   }
 
   /** The split of that name. */
@@ -48,7 +40,7 @@ public enum SplitKind {
 
   /** Divides a dataset. */
   public Split of(Dataset dataset) {
-    return divide.apply(dataset);
+    return Splits.named(label, dataset);
   }
 
   @Override

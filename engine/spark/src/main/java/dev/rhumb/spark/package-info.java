@@ -1,0 +1,2 @@
+/** The engine's batch jobs over a cluster, on Apache Spark. */
+package dev.rhumb.spark;
