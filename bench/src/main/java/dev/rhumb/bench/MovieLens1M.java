@@ -2,6 +2,7 @@ package dev.rhumb.bench;
 
 import dev.rhumb.app.load.Import;
 import dev.rhumb.app.load.Layout;
+import dev.rhumb.checkpoint.AtomicFiles;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
@@ -17,6 +18,8 @@ import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingListener;
 import dev.rhumb.train.TrainingResult;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 
@@ -56,6 +59,7 @@ public final class MovieLens1M {
       Split split = Splits.leaveOneOut(dataset);
       ModelConfig architecture =
           ModelConfig.of(BlockStyle.SASREC, dataset.items(), 64, 2, 1, 200, 0.1f);
+      String commit = commit(folder);
       TrainingResult result =
           Trainer.train(
               kernels, split, architecture, TrainingConfig.standard(42), folder, true, new Log());
@@ -63,13 +67,18 @@ public final class MovieLens1M {
           Evaluator evaluator = new Evaluator(kernels, best.model())) {
         int[][] lists = evaluator.recommend(split.test(), 100, null);
         int[] targets = Evaluator.targets(split.test());
-        table(kernels, result, lists, targets, dataset.items()).write(Path.of(args[1]));
+        table(kernels, commit, result, lists, targets, dataset.items()).write(Path.of(args[1]));
       }
     }
   }
 
   private static ResultTable table(
-      Kernels kernels, TrainingResult result, int[][] lists, int[] targets, int items) {
+      Kernels kernels,
+      String commit,
+      TrainingResult result,
+      int[][] lists,
+      int[] targets,
+      int items) {
     RankingMetrics ten = RankingMetrics.of(lists, targets, 10, items);
     RankingMetrics hundred = RankingMetrics.of(lists, targets, 100, items);
     ResultTable table =
@@ -78,7 +87,8 @@ public final class MovieLens1M {
             "SASRec, full cross-entropy, MovieLens 1M, leave-one-out, all "
                 + ten.cases()
                 + " users",
-            COMMAND);
+            COMMAND,
+            commit);
     Row row = new Row(table, kernels);
     row.add("HR@10", ten.hitRate(), "", PAPER, .3152);
     row.add("NDCG@10", ten.ndcg(), "", PAPER, .1821);
@@ -103,6 +113,16 @@ public final class MovieLens1M {
         "Times are what the run took beside whatever else this machine did; they are no benchmark. Every position of every user's newest"
             + " 200 training items counts once an epoch; histories are packed, so no time goes into padding.");
     return table;
+  }
+
+  /** The commit at which the run began: the one that its figures belong to. */
+  private static String commit(Path folder) throws IOException {
+    Path file = folder.resolve("commit");
+    if (!Files.exists(file)) {
+      Files.createDirectories(folder);
+      AtomicFiles.writeString(file, ResultTable.commit());
+    }
+    return Files.readString(file).strip();
   }
 
   private record Row(ResultTable table, Kernels kernels) {

@@ -20,6 +20,7 @@ public final class ResultTable {
   private final String name;
   private final String title;
   private final String command;
+  private final String commit;
   private final List<Result> rows = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
 
@@ -29,11 +30,13 @@ public final class ResultTable {
    * @param name of its files
    * @param title its heading
    * @param command that makes it
+   * @param commit of the code that was measured, as {@link #commit} gives it
    */
-  public ResultTable(String name, String title, String command) {
+  public ResultTable(String name, String title, String command, String commit) {
     this.name = name;
     this.title = title;
     this.command = command;
+    this.commit = commit;
   }
 
   /** Adds a figure. */
@@ -50,7 +53,6 @@ public final class ResultTable {
   public void write(Path folder) throws IOException {
     Files.createDirectories(folder);
     String machine = machine();
-    String commit = commit();
     String date = LocalDate.now().toString();
     List<Object> json = new ArrayList<>();
     StringBuilder md = new StringBuilder("# " + title + "\n\n");
@@ -129,7 +131,7 @@ public final class ResultTable {
   }
 
   /** The commit of the working tree, with a mark when files differ from it. */
-  static String commit() throws IOException {
+  public static String commit() throws IOException {
     String head = git("rev-parse", "--short=12", "HEAD");
     return git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
             .isEmpty()

@@ -136,17 +136,16 @@ public final class Trainer implements AutoCloseable {
             + split.train().dataset().fingerprint();
     if (state.exists()) {
       step = state.read(identity, history, model.parameters(), m, v);
-    } else {
-      ModelFolder.writeDescription(
-          folder,
-          architecture,
-          split.train().dataset().catalogue(),
-          new ModelFolder.Description(
-              split.train().dataset().name(),
-              split.train().dataset().fingerprint(),
-              split.name(),
-              settings));
     }
+    ModelFolder.writeDescription(
+        folder,
+        architecture,
+        split.train().dataset().catalogue(),
+        new ModelFolder.Description(
+            split.train().dataset().name(),
+            split.train().dataset().fingerprint(),
+            split.name(),
+            settings));
     try (Evaluator evaluator = new Evaluator(kernels, model)) {
       while (history.size() < config.maxEpochs()
           && history.size() - bestEpoch() < config.patience()) {
