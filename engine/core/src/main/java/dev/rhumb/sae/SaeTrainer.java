@@ -54,7 +54,6 @@ public final class SaeTrainer implements AutoCloseable {
   private double mean;
   private double deviation;
 
-  /** Takes over the source. */
   private SaeTrainer(
       Kernels kernels, RowSource source, int width, SaeConfig config, SaeListener listener) {
     this.kernels = kernels;
@@ -118,7 +117,8 @@ public final class SaeTrainer implements AutoCloseable {
       Map<String, Object> origin,
       SaeConfig config,
       SaeListener listener) {
-    try (SaeTrainer trainer = new SaeTrainer(kernels, source, width, config, listener)) {
+    try (source;
+        SaeTrainer trainer = new SaeTrainer(kernels, source, width, config, listener)) {
       trainer.standardise();
       trainer.initialise();
       double tail = trainer.run();
@@ -351,7 +351,6 @@ public final class SaeTrainer implements AutoCloseable {
 
   @Override
   public void close() {
-    source.close();
     weights.close();
     gradients.close();
     first.close();

@@ -8,7 +8,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.SequencedMap;
 import java.util.TreeMap;
 
 /**
@@ -33,7 +32,11 @@ public final class Concepts {
    */
   public record Part(int feature, double weight, double unit) {}
 
-  private final SequencedMap<String, List<Part>> parts = new LinkedHashMap<>();
+  private final Map<String, List<Part>> parts;
+
+  private Concepts(Map<String, List<Part>> parts) {
+    this.parts = parts;
+  }
 
   /** The concepts that labels give, each through up to 4 features. */
   public static Concepts of(FeatureLabels labels) {
@@ -42,31 +45,33 @@ public final class Concepts {
 
   /** The concepts that labels give, each through up to {@code most} features. */
   public static Concepts of(FeatureLabels labels, int most) {
-    Concepts concepts = new Concepts();
+    Map<String, List<AttributeScore>> scores = new LinkedHashMap<>();
     for (AttributeScore score : labels.attributes().scores()) {
-      List<Part> parts = concepts.parts.getOrDefault(score.attribute(), List.of());
       double unit = labels.features().get(score.column()).meanActivation();
-      if (!score.significant()
-          || !(score.chosenCorrelation() > 0 && score.correlation() > 0 && unit > 0)
-          || parts.size() >= most) {
-        continue;
-      }
-      double best =
-          parts.isEmpty() ? score.chosenCorrelation() : concepts.best.get(score.attribute());
-      double weight = score.chosenCorrelation() / best;
-      if (weight >= LEAST_SHARE) {
-        concepts.best.put(score.attribute(), best);
-        List<Part> more = new ArrayList<>(parts);
-        more.add(new Part(score.column(), weight, unit));
-        concepts.parts.put(score.attribute(), List.copyOf(more));
+      if (score.significant()
+          && score.chosenCorrelation() > 0
+          && score.correlation() > 0
+          && unit > 0) {
+        scores.computeIfAbsent(score.attribute(), name -> new ArrayList<>()).add(score);
       }
     }
-    return concepts;
+    Map<String, List<Part>> parts = new LinkedHashMap<>();
+    scores.forEach(
+        (name, best) ->
+            parts.put(
+                name,
+                best.stream()
+                    .map(
+                        score ->
+                            new Part(
+                                score.column(),
+                                score.chosenCorrelation() / best.getFirst().chosenCorrelation(),
+                                labels.features().get(score.column()).meanActivation()))
+                    .filter(part -> part.weight() >= LEAST_SHARE)
+                    .limit(most)
+                    .toList()));
+    return new Concepts(parts);
   }
-
-  private final Map<String, Double> best = new LinkedHashMap<>();
-
-  private Concepts() {}
 
   /** The names. */
   public List<String> names() {
