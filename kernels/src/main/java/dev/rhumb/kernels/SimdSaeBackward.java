@@ -2,7 +2,11 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.FLOAT;
+import static dev.rhumb.kernels.Simd.INT;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
@@ -30,6 +34,9 @@ final class SimdSaeBackward {
   /** Features of a task of the last pass. */
   private static final int FEATURES = 64;
 
+  /** Bytes of a fired entry. */
+  private static final long ENTRY = 12;
+
   /** Entries of a feature that are summed before they join the rest. */
   private static final int CHUNK = 128;
 
@@ -55,11 +62,12 @@ final class SimdSaeBackward {
   private long dWDec;
   private long dBEnc;
 
-  // Scratch memory: dz of each entry; where each feature's entries start in order; the entries'
-  // rows, values and dz by feature; sums of each task.
+  // Scratch memory: dz of each entry; x - bDec; where each feature's entries start; the fired
+  // entries by feature, as (row, z, dz); sums of each task.
   private long slopes;
+  private long centred;
   private long starts;
-  private long order;
+  private long fired;
   private long rowSums;
   private long featureSums;
 
@@ -114,24 +122,36 @@ final class SimdSaeBackward {
 
   private void reserve(int rowTasks, int featureTasks) {
     long entries = (long) rows * kept;
-    long entryBytes = (entries * 4 + 63) / 64 * 64;
+    long slopeBytes = (entries * 4 + 63) / 64 * 64;
+    long centredBytes = ((long) rows * width * 4 + 63) / 64 * 64;
     long startBytes = roundUp(features + 2, 16) * 4L;
     long sumBytes = roundUp(width, LANES) * 4L;
     slopes =
         workers
             .shared()
-            .reserve(2 * entryBytes + startBytes + (rowTasks + featureTasks) * sumBytes);
-    order = slopes + entryBytes;
-    starts = order + entryBytes;
+            .reserve(
+                slopeBytes
+                    + centredBytes
+                    + startBytes
+                    + (rowTasks + featureTasks) * sumBytes
+                    + entries * ENTRY);
+    centred = slopes + slopeBytes;
+    starts = centred + centredBytes;
     rowSums = starts + startBytes;
     featureSums = rowSums + rowTasks * sumBytes;
+    fired = featureSums + featureTasks * sumBytes;
   }
 
-  /** dz of the fired entries of a block of rows, and the sum of its gradients. */
+  /** A block of rows, centred, dz of its fired entries, and the sum of its gradients. */
   private void rowBlock(int block, int worker) {
     int first = block * ROWS;
     int end = Math.min(rows, first + ROWS);
     for (int r = first; r < end; r++) {
+      for (int d = 0; d < width; d += LANES) {
+        VectorMask<Float> mask = F.indexInRange(d, width);
+        FloatVector value = load(x + r * xStride + d * 4L, mask).sub(load(bDec + d * 4L, mask));
+        store(value, centred + ((long) r * width + d) * 4, mask);
+      }
       for (int i = 0; i < kept; i++) {
         long at = ((long) r * kept + i) * 4;
         if (get(values + at) > 0) {
@@ -152,28 +172,35 @@ final class SimdSaeBackward {
     }
   }
 
-  /** Sets order[starts[f] .. starts[f + 1]] to the entries in which f fired, ascending. */
+  /** Lists the fired entries by feature, rows ascending: those of f from starts[f] on. */
   private void sort() {
     long entries = (long) rows * kept;
     // Counts go two places up, so that the placing leaves the starts one place up, where they end.
     for (int f = 0; f < features + 2; f++) {
       setInt(starts + f * 4L, 0);
     }
-    for (long i = 0; i < entries; i++) {
-      if (get(values + i * 4) > 0) {
-        long at = starts + (getInt(indices + i * 4) + 2) * 4L;
-        setInt(at, getInt(at) + 1);
+    for (long at = 0; at < entries * 4; at += 4) {
+      if (get(values + at) > 0) {
+        long start = starts + (getInt(indices + at) + 2) * 4L;
+        setInt(start, getInt(start) + 1);
       }
     }
     for (int f = 2; f < features + 2; f++) {
       setInt(starts + f * 4L, getInt(starts + f * 4L) + getInt(starts + (f - 1) * 4L));
     }
-    for (long i = 0; i < entries; i++) {
-      if (get(values + i * 4) > 0) {
-        long at = starts + (getInt(indices + i * 4) + 1) * 4L;
-        int place = getInt(at);
-        setInt(at, place + 1);
-        setInt(order + place * 4L, (int) i);
+    long at = 0;
+    for (int r = 0; r < rows; r++) {
+      for (int i = 0; i < kept; i++, at += 4) {
+        float z = get(values + at);
+        if (z > 0) {
+          long start = starts + (getInt(indices + at) + 1) * 4L;
+          int place = getInt(start);
+          setInt(start, place + 1);
+          long entry = fired + place * ENTRY;
+          setInt(entry, r);
+          set(entry + 4, z);
+          set(entry + 8, get(slopes + at));
+        }
       }
     }
   }
@@ -209,7 +236,7 @@ final class SimdSaeBackward {
       for (int i = from; i < to; i += CHUNK) {
         float chunk = 0;
         for (int j = i; j < Math.min(i + CHUNK, to); j++) {
-          chunk += get(slopes + getInt(order + j * 4L) * 4L);
+          chunk += get(fired + j * ENTRY + 8);
         }
         slope += chunk;
       }
@@ -224,7 +251,10 @@ final class SimdSaeBackward {
     }
   }
 
-  /** Adds a chunk of a feature's entries to four vectors of its gradients. */
+  /**
+   * Adds a chunk of a feature's entries to four vectors of its gradients. Vectors are read and
+   * written without a helper: the compiler stops inlining helpers in a method as long as this.
+   */
   private void addChunk4(int from, int to, int d, long at) {
     FloatVector dec0 = FloatVector.zero(F);
     FloatVector dec1 = FloatVector.zero(F);
@@ -234,49 +264,50 @@ final class SimdSaeBackward {
     FloatVector enc1 = FloatVector.zero(F);
     FloatVector enc2 = FloatVector.zero(F);
     FloatVector enc3 = FloatVector.zero(F);
-    FloatVector bias0 = load(bDec + d * 4L);
-    FloatVector bias1 = load(bDec + d * 4L + BYTES);
-    FloatVector bias2 = load(bDec + d * 4L + 2 * BYTES);
-    FloatVector bias3 = load(bDec + d * 4L + 3 * BYTES);
+    long gs = g + d * 4L;
+    long xs = centred + d * 4L;
     for (int i = from; i < to; i++) {
-      int entry = getInt(order + i * 4L);
-      int r = entry / kept;
-      long gRow = g + ((long) r * width + d) * 4;
-      long xRow = x + r * xStride + d * 4L;
-      FloatVector z = FloatVector.broadcast(F, get(values + entry * 4L));
-      FloatVector dz = FloatVector.broadcast(F, get(slopes + entry * 4L));
-      dec0 = z.fma(load(gRow), dec0);
-      dec1 = z.fma(load(gRow + BYTES), dec1);
-      dec2 = z.fma(load(gRow + 2 * BYTES), dec2);
-      dec3 = z.fma(load(gRow + 3 * BYTES), dec3);
-      enc0 = dz.fma(load(xRow).sub(bias0), enc0);
-      enc1 = dz.fma(load(xRow + BYTES).sub(bias1), enc1);
-      enc2 = dz.fma(load(xRow + 2 * BYTES).sub(bias2), enc2);
-      enc3 = dz.fma(load(xRow + 3 * BYTES).sub(bias3), enc3);
+      long entry = fired + i * ENTRY;
+      long row = MEMORY.get(INT, entry) * (width * 4L);
+      FloatVector z = FloatVector.broadcast(F, MEMORY.get(FLOAT, entry + 4));
+      FloatVector dz = FloatVector.broadcast(F, MEMORY.get(FLOAT, entry + 8));
+      dec0 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row, ORDER), dec0);
+      dec1 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + BYTES, ORDER), dec1);
+      dec2 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + 2 * BYTES, ORDER), dec2);
+      dec3 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + 3 * BYTES, ORDER), dec3);
+      enc0 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row, ORDER), enc0);
+      enc1 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + BYTES, ORDER), enc1);
+      enc2 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + 2 * BYTES, ORDER), enc2);
+      enc3 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + 3 * BYTES, ORDER), enc3);
     }
     long dec = dWDec + at;
-    store(load(dec).add(dec0), dec);
-    store(load(dec + BYTES).add(dec1), dec + BYTES);
-    store(load(dec + 2 * BYTES).add(dec2), dec + 2 * BYTES);
-    store(load(dec + 3 * BYTES).add(dec3), dec + 3 * BYTES);
+    dec0 = dec0.add(FloatVector.fromMemorySegment(F, MEMORY, dec, ORDER));
+    dec0.intoMemorySegment(MEMORY, dec, ORDER);
+    dec1 = dec1.add(FloatVector.fromMemorySegment(F, MEMORY, dec + BYTES, ORDER));
+    dec1.intoMemorySegment(MEMORY, dec + BYTES, ORDER);
+    dec2 = dec2.add(FloatVector.fromMemorySegment(F, MEMORY, dec + 2 * BYTES, ORDER));
+    dec2.intoMemorySegment(MEMORY, dec + 2 * BYTES, ORDER);
+    dec3 = dec3.add(FloatVector.fromMemorySegment(F, MEMORY, dec + 3 * BYTES, ORDER));
+    dec3.intoMemorySegment(MEMORY, dec + 3 * BYTES, ORDER);
     long enc = dWEnc + at;
-    store(load(enc).add(enc0), enc);
-    store(load(enc + BYTES).add(enc1), enc + BYTES);
-    store(load(enc + 2 * BYTES).add(enc2), enc + 2 * BYTES);
-    store(load(enc + 3 * BYTES).add(enc3), enc + 3 * BYTES);
+    enc0 = enc0.add(FloatVector.fromMemorySegment(F, MEMORY, enc, ORDER));
+    enc0.intoMemorySegment(MEMORY, enc, ORDER);
+    enc1 = enc1.add(FloatVector.fromMemorySegment(F, MEMORY, enc + BYTES, ORDER));
+    enc1.intoMemorySegment(MEMORY, enc + BYTES, ORDER);
+    enc2 = enc2.add(FloatVector.fromMemorySegment(F, MEMORY, enc + 2 * BYTES, ORDER));
+    enc2.intoMemorySegment(MEMORY, enc + 2 * BYTES, ORDER);
+    enc3 = enc3.add(FloatVector.fromMemorySegment(F, MEMORY, enc + 3 * BYTES, ORDER));
+    enc3.intoMemorySegment(MEMORY, enc + 3 * BYTES, ORDER);
   }
 
   private void addChunk1(int from, int to, int d, long at, VectorMask<Float> mask) {
     FloatVector dec = FloatVector.zero(F);
     FloatVector enc = FloatVector.zero(F);
-    FloatVector bias = load(bDec + d * 4L, mask);
     for (int i = from; i < to; i++) {
-      int entry = getInt(order + i * 4L);
-      int r = entry / kept;
-      FloatVector gs = load(g + ((long) r * width + d) * 4, mask);
-      FloatVector xs = load(x + r * xStride + d * 4L, mask);
-      dec = FloatVector.broadcast(F, get(values + entry * 4L)).fma(gs, dec);
-      enc = FloatVector.broadcast(F, get(slopes + entry * 4L)).fma(xs.sub(bias), enc);
+      long entry = fired + i * ENTRY;
+      long place = ((long) getInt(entry) * width + d) * 4;
+      dec = FloatVector.broadcast(F, get(entry + 4)).fma(load(g + place, mask), dec);
+      enc = FloatVector.broadcast(F, get(entry + 8)).fma(load(centred + place, mask), enc);
     }
     store(load(dWDec + at, mask).add(dec), dWDec + at, mask);
     store(load(dWEnc + at, mask).add(enc), dWEnc + at, mask);
