@@ -87,7 +87,7 @@ final class DemoCommand extends Command {
       int steps,
       Study.Settings study) {
     static final Effort FULL =
-        new Effort(5, 64, 100, 40, 5, 1024, 16, 3000, Study.Settings.standard());
+        new Effort(5, 64, 100, 36, 4, 1024, 16, 3000, Study.Settings.standard());
     static final Effort QUICK =
         new Effort(
             20, 32, 30, 2, 2, 128, 8, 150, new Study.Settings(20_000, 2, List.of(0., 2., 4.), 4));
@@ -144,7 +144,7 @@ final class DemoCommand extends Command {
           ModelConfig.of(
               BlockStyle.SASREC, dataset.items(), effort.width, 2, 1, effort.length, .2f);
       TrainingConfig training =
-          new TrainingConfig(seed, 64, 1e-3f, 0, 0, effort.epochs, effort.patience);
+          new TrainingConfig(seed, 64, 1.5e-3f, 0, 0, effort.epochs, effort.patience);
       // The demonstration always starts anew; only the mark of an earlier run has to go.
       Files.deleteIfExists(folder.resolve("training").resolve("state.safetensors"));
       TrainingResult trained =
@@ -173,7 +173,7 @@ final class DemoCommand extends Command {
           Path page = Report.write(report, findings);
           lap(seconds, "study", start);
           say(console, sae, findings);
-          console.heading("");
+          console.say("");
           console.say(
               "%.0f s in all; the report is %s, the model is in %s",
               seconds.values().stream().mapToDouble(s -> (double) s).sum(), page, folder);
