@@ -62,7 +62,7 @@ final class SaeCommand extends Command {
       description = "Positions in a step (default: ${DEFAULT-VALUE}).")
   private int batch;
 
-  @Option(names = "--lr", description = "Learning rate (default: 2e-4 / sqrt(F / 2^14)).")
+  @Option(names = "--lr", description = "Learning rate (default: 0.003).")
   private Float learningRate;
 
   @Option(names = "--seed", defaultValue = "1", description = "(default: ${DEFAULT-VALUE})")

@@ -66,8 +66,9 @@ public record SaeConfig(
   }
 
   /**
-   * The usual settings: learning rate 2e-4 / sqrt(F / 2^14), 5,000 steps of 1,024 rows, a warm-up
-   * of a tenth of the steps and a decay over the last fifth.
+   * The usual settings: learning rate 3e-3, 5,000 steps of 1,024 rows, a warm-up of a tenth of the
+   * steps and a decay over the last fifth. The rule 2e-4 / sqrt(F / 2^14) of language models is for
+   * many more rows than an interaction log has; at it, a dictionary here stops half-learnt.
    *
    * @param width D of the model, for the auxiliary loss
    */
@@ -77,7 +78,7 @@ public record SaeConfig(
         features,
         kept,
         Math.max(1, width / 2),
-        (float) (2e-4 / Math.sqrt(features / 16384.0)),
+        3e-3f,
         500,
         1024,
         5000,
