@@ -227,7 +227,7 @@ public final class Report {
     text(catalogue().title(item)).add(" ");
     for (String attribute : Titles.attributes(catalogue(), item)) {
       add(attribute.equals(marked) ? "<mark>" : "<em>").text(attribute);
-      add(attribute.equals(marked) ? "</mark>" : "</em>");
+      add(attribute.equals(marked) ? "</mark> " : "</em> ");
     }
   }
 

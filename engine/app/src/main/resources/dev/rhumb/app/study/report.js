@@ -32,7 +32,7 @@
         interaction: { mode: "nearest", axis: "x", intersect: false },
         plugins: { legend: { labels: { boxWidth: 18, boxHeight: 1 } } },
         scales: {
-          x: { type: "linear", title: { display: true, text: x }, grid: { display: false }, ticks: { precision: 0 } },
+          x: { type: "linear", bounds: "data", title: { display: true, text: x }, grid: { display: false }, ticks: { precision: 0 } },
           left: axis(left, "left"),
           right: axis(right, "right"),
         },
