@@ -149,6 +149,8 @@ final class DemoCommand extends Command {
       Files.deleteIfExists(folder.resolve("training").resolve("state.safetensors"));
       TrainingResult trained =
           TrainCommand.train(console, kernels, split, architecture, training, folder, false);
+      // Other commands go on with this model, and these data are nowhere else.
+      dataset.save(Trained.data(folder));
       start = lap(seconds, "training", start);
 
       try (ModelFolder opened = ModelFolder.open(kernels, folder)) {

@@ -42,11 +42,22 @@ final class Trained implements AutoCloseable {
     return new Trained(folder, dataset);
   }
 
-  /** Opens both. */
+  /** Where a model's folder keeps the data it was trained on, if it does. */
+  static Path data(Path modelFolder) {
+    return modelFolder.resolve("data");
+  }
+
+  /**
+   * Opens both; the data are those that the user names, else those that the model's folder keeps.
+   */
   static Trained open(Kernels kernels, ModelOptions model, DataOptions data) {
     ModelFolder folder = model.open(kernels);
     try {
-      Path place = DataFolders.find(data.named(), folder.description().datasetName()).orRefuse();
+      Path kept = data(folder.folder());
+      Path place =
+          data.named() == null && DataFolders.isPrepared(kept)
+              ? kept
+              : DataFolders.find(data.named(), folder.description().datasetName()).orRefuse();
       Dataset dataset = DataOptions.open(place);
       try {
         return of(folder, dataset);

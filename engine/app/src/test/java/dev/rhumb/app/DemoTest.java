@@ -33,6 +33,9 @@ class DemoTest {
     assertFalse(result.flag("generated"));
     assertTrue(result.string("data").contains("610 users"), result.string("data"));
     assertEquals(610, result.object("ranking").integer("cases", 0, 1000));
+    // Its model keeps its data, so that the other commands go on from it.
+    Cli evaluated = Cli.run("evaluate", "--json", "-m", home.resolve("model"));
+    assertEquals(0, evaluated.status(), evaluated.err());
   }
 
   private Cli demo(Object... more) {
