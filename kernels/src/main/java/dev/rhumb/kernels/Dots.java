@@ -1,7 +1,10 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 
@@ -20,7 +23,35 @@ final class Dots {
   private static final VectorShuffle<Float> BY_2 = rotation(2);
   private static final VectorShuffle<Float> BY_1 = rotation(1);
 
+  // Lanes by the bits of their number: halves of a vector, and quarters within a half.
+  private static final VectorMask<Float> UPPER = lanesWith(LANES / 2, true);
+  private static final VectorMask<Float> LOWER = lanesWith(LANES / 2, false);
+  private static final VectorMask<Float> ODD = lanesWith(LANES / 4, true);
+  private static final VectorMask<Float> EVEN = lanesWith(LANES / 4, false);
+  private static final VectorShuffle<Float> ACROSS_HALVES =
+      VectorShuffle.fromOp(F, lane -> lane ^ (LANES / 2));
+  private static final VectorShuffle<Float> ACROSS_QUARTERS =
+      VectorShuffle.fromOp(F, lane -> lane ^ (LANES / 4));
+  private static final VectorMask<Float> FIRST_OF_QUARTER = firstOfQuarter();
+  private static final VectorMask<Float> FOUR = F.indexInRange(0, 4);
+
   private Dots() {}
+
+  private static VectorMask<Float> lanesWith(int bit, boolean set) {
+    boolean[] lanes = new boolean[LANES];
+    for (int i = 0; i < LANES; i++) {
+      lanes[i] = (i & bit) != 0 == set;
+    }
+    return VectorMask.fromArray(F, lanes, 0);
+  }
+
+  private static VectorMask<Float> firstOfQuarter() {
+    boolean[] lanes = new boolean[LANES];
+    for (int i = 0; i < LANES; i += LANES / 4) {
+      lanes[i] = true;
+    }
+    return VectorMask.fromArray(F, lanes, 0);
+  }
 
   private static VectorShuffle<Float> rotation(int lanes) {
     return VectorShuffle.iota(F, lanes, 1, true);
@@ -50,42 +81,77 @@ final class Dots {
     long bytes = width * 4L;
     int i = 0;
     for (; i + 4 <= count; i += 4) {
-      dots4(row, rows + i * bytes, width, to + i * 4L);
+      long at = rows + i * bytes;
+      dots4(row, at, at + bytes, at + 2 * bytes, at + 3 * bytes, width, to + i * 4L);
     }
     for (; i < count; i++) {
       set(to + i * 4L, dot(row, rows + i * bytes, width));
     }
   }
 
-  private static void dots4(long row, long rows, int width, long to) {
-    long bytes = width * 4L;
-    long rows1 = rows + bytes;
-    long rows2 = rows1 + bytes;
-    long rows3 = rows2 + bytes;
+  /**
+   * Dot products of one row with four others, wherever they lie.
+   *
+   * @param to (4), set
+   */
+  static void dots4(long row, long r0, long r1, long r2, long r3, int width, long to) {
+    if (width % LANES == 0) {
+      whole4(row, r0, r1, r2, r3, width, to);
+    } else {
+      set(to, dot(row, r0, width));
+      set(to + 4, dot(row, r1, width));
+      set(to + 8, dot(row, r2, width));
+      set(to + 12, dot(row, r3, width));
+    }
+  }
+
+  private static void whole4(long row, long r0, long r1, long r2, long r3, int width, long to) {
     FloatVector s0 = FloatVector.zero(F);
     FloatVector s1 = FloatVector.zero(F);
     FloatVector s2 = FloatVector.zero(F);
     FloatVector s3 = FloatVector.zero(F);
-    int d = 0;
-    for (; d + LANES <= width; d += LANES) {
-      FloatVector x = load(row + d * 4L);
-      s0 = x.fma(load(rows + d * 4L), s0);
-      s1 = x.fma(load(rows1 + d * 4L), s1);
-      s2 = x.fma(load(rows2 + d * 4L), s2);
-      s3 = x.fma(load(rows3 + d * 4L), s3);
+    long d = 0;
+    long end = width * 4L;
+    for (; d + 4 * BYTES <= end; d += 4 * BYTES) {
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + BYTES, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + 2 * BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + 2 * BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + 2 * BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + 2 * BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + 2 * BYTES, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + 3 * BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + 3 * BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + 3 * BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + 3 * BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + 3 * BYTES, ORDER), s3);
     }
-    if (d < width) {
-      VectorMask<Float> mask = F.indexInRange(d, width);
-      FloatVector x = load(row + d * 4L, mask);
-      s0 = x.fma(load(rows + d * 4L, mask), s0);
-      s1 = x.fma(load(rows1 + d * 4L, mask), s1);
-      s2 = x.fma(load(rows2 + d * 4L, mask), s2);
-      s3 = x.fma(load(rows3 + d * 4L, mask), s3);
+    for (; d < end; d += BYTES) {
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
     }
-    set(to, sum(s0));
-    set(to + 4, sum(s1));
-    set(to + 8, sum(s2));
-    set(to + 12, sum(s3));
+    // Two vectors by two share the halving steps: each lane adds the pair that sum would.
+    FloatVector even = s0.blend(s2, UPPER).add(s0.blend(s2, LOWER).rearrange(ACROSS_HALVES));
+    FloatVector odd = s1.blend(s3, UPPER).add(s1.blend(s3, LOWER).rearrange(ACROSS_HALVES));
+    FloatVector all = even.blend(odd, ODD).add(even.blend(odd, EVEN).rearrange(ACROSS_QUARTERS));
+    if (LANES > 8) {
+      all = all.add(all.rearrange(BY_2));
+    }
+    if (LANES > 4) {
+      all = all.add(all.rearrange(BY_1));
+    }
+    all.compress(FIRST_OF_QUARTER).intoMemorySegment(MEMORY, to, ORDER, FOUR);
   }
 
   /** The sum of the lanes by halves; the order of reduceLanes(ADD) is not defined for floats. */

@@ -140,19 +140,26 @@ final class ScorePanels {
    *
    * @param from its weights, width floats
    * @param start what its chains start from
-   * @return the largest magnitude among the weights; NaN when one is NaN
    */
-  static float put(long from, int width, float start, long panel, int place) {
+  static void put(long from, int width, float start, long panel, int place) {
     long to = panel + place * 4L;
     set(to, start);
-    float most = 0;
     for (int d = 0; d < width; d++) {
       to += PANEL * 4L;
-      float weight = get(from + d * 4L);
-      most = Math.max(most, Math.abs(weight));
-      set(to, weight);
+      set(to, get(from + d * 4L));
     }
-    return most;
+  }
+
+  /** The largest magnitude among some weights; infinite where one is infinite or NaN. */
+  static float magnitude(long from, int width) {
+    FloatVector most = FloatVector.zero(F);
+    boolean finite = true;
+    for (int d = 0; d < width; d += LANES) {
+      FloatVector size = load(from + d * 4L, F.indexInRange(d, width)).abs();
+      finite &= size.compare(VectorOperators.LE, Float.MAX_VALUE).allTrue();
+      most = most.blend(size, size.compare(VectorOperators.GT, most));
+    }
+    return finite ? most.reduceLanes(VectorOperators.MAX) : Float.POSITIVE_INFINITY;
   }
 
   /** Fills a panel up from a place on. */

@@ -7,6 +7,7 @@ import static dev.rhumb.kernels.Simd.getInt;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
 
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
@@ -20,11 +21,18 @@ final class SimdSae extends Sae {
   private final SimdSaeBackward backward;
   private final SparseRows decoder;
   private final UnitRows rows;
+  private final Workers.Task measureTask = this::measurePanel;
+  private final Workers.Task packTask = this::packPanel;
   private final Workers.Task encodeTask = this::encodeBlock;
   private final Workers.Task steerTask = this::steerBlock;
 
   // The arguments of the call under way.
   private SimdPackedEncoder encoder;
+  private int taking;
+  private long subset;
+  private long wEnc;
+  private long bEnc;
+  private long magnitudes;
   private int rowCount;
   private int blockRows;
   private int kept;
@@ -64,36 +72,66 @@ final class SimdSae extends Sae {
       Buffer subset,
       int taken) {
     checkSubset(subset, taken, features);
-    var packed = (SimdPackedEncoder) target;
-    int width = packed.width();
-    long weights = wEnc.segment().address();
-    long biases = bEnc.segment().address();
-    long names = packed.names.segment().address();
-    long panels = packed.panels.segment().address();
-    long panelBytes = ScorePanels.bytes(width);
+    encoder = (SimdPackedEncoder) target;
+    taking = taken;
+    this.subset = subset == null ? 0 : subset.segment().address();
+    this.wEnc = wEnc.segment().address();
+    this.bEnc = bEnc.segment().address();
+    int panels = ScorePanels.panels(taken);
+    magnitudes = workers.shared().reserve(panels * 8L);
+    workers.run(panels, measureTask);
+    workers.run(panels, packTask);
+    encoder.mostWeight = 0;
+    encoder.mostBias = 0;
+    for (int p = 0; p < panels; p++) {
+      encoder.mostWeight = Math.max(encoder.mostWeight, get(magnitudes + p * 8L));
+      encoder.mostBias = Math.max(encoder.mostBias, get(magnitudes + p * 8L + 4));
+    }
+    int width = encoder.width();
+    MemorySegment.copy(bDec.segment(), 0, encoder.inputBias.segment(), 0, width * 4L);
+    encoder.named = subset != null;
+    encoder = null;
+  }
+
+  /** Finds a panel's magnitudes, before anything is written, and refuses what is not finite. */
+  private void measurePanel(int p, int worker) {
     float mostWeight = 0;
     float mostBias = 0;
-    for (int i = 0; i < taken; i++) {
-      int feature = subset == null ? i : getInt(subset.segment().address() + i * 4L);
-      float bias = get(biases + feature * 4L);
-      long panel = panels + i / PANEL * panelBytes;
-      long from = weights + feature * (width * 4L);
-      float most = ScorePanels.put(from, width, bias, panel, i % PANEL);
-      if (!(Float.isFinite(most) && Float.isFinite(bias))) {
+    int end = Math.min(PANEL, taking - p * PANEL);
+    for (int i = 0; i < end; i++) {
+      int feature = taken(p * PANEL + i);
+      float weight = ScorePanels.magnitude(weights(feature), encoder.width());
+      float bias = Math.abs(get(bEnc + feature * 4L));
+      if (!(weight <= Float.MAX_VALUE && bias <= Float.MAX_VALUE)) {
         throw new ArithmeticException(
             "pack: feature " + feature + " has a weight that is not finite");
       }
-      mostWeight = Math.max(mostWeight, most);
-      mostBias = Math.max(mostBias, Math.abs(bias));
-      setInt(names + i * 4L, feature);
+      mostWeight = Math.max(mostWeight, weight);
+      mostBias = Math.max(mostBias, bias);
     }
-    if (taken % PANEL != 0) {
-      ScorePanels.pad(width, panels + taken / PANEL * panelBytes, taken % PANEL);
+    set(magnitudes + p * 8L, mostWeight);
+    set(magnitudes + p * 8L + 4, mostBias);
+  }
+
+  private void packPanel(int p, int worker) {
+    int width = encoder.width();
+    long panel = encoder.panels.segment().address() + p * ScorePanels.bytes(width);
+    long names = encoder.names.segment().address();
+    int end = Math.min(PANEL, taking - p * PANEL);
+    for (int i = 0; i < end; i++) {
+      int feature = taken(p * PANEL + i);
+      ScorePanels.put(weights(feature), width, get(bEnc + feature * 4L), panel, i);
+      setInt(names + (p * PANEL + i) * 4L, feature);
     }
-    packed.inputBias.slice(0, width).copyFrom(bDec.slice(0, width));
-    packed.mostWeight = mostWeight;
-    packed.mostBias = mostBias;
-    packed.named = subset != null;
+    ScorePanels.pad(width, panel, end);
+  }
+
+  private int taken(int i) {
+    return subset == 0 ? i : getInt(subset + i * 4L);
+  }
+
+  private long weights(int feature) {
+    return wEnc + feature * (encoder.width() * 4L);
   }
 
   @Override

@@ -142,7 +142,7 @@ final class SimdSaeBackward {
     fired = featureSums + featureTasks * sumBytes;
   }
 
-  /** A block of rows, centred, dz of its fired entries, and the sum of its gradients. */
+  /** A block of rows, centred, dz of its entries, and the sum of its gradients. */
   private void rowBlock(int block, int worker) {
     int first = block * ROWS;
     int end = Math.min(rows, first + ROWS);
@@ -152,13 +152,7 @@ final class SimdSaeBackward {
         FloatVector value = load(x + r * xStride + d * 4L, mask).sub(load(bDec + d * 4L, mask));
         store(value, centred + ((long) r * width + d) * 4, mask);
       }
-      for (int i = 0; i < kept; i++) {
-        long at = ((long) r * kept + i) * 4;
-        if (get(values + at) > 0) {
-          long row = wDec + getInt(indices + at) * (width * 4L);
-          set(slopes + at, Dots.dot(g + r * (width * 4L), row, width));
-        }
-      }
+      slopes(r);
     }
     if (decoderBias) {
       for (int d = 0; d < width; d += LANES) {
@@ -170,6 +164,23 @@ final class SimdSaeBackward {
         store(sum, rowSums + ((long) block * roundUp(width, LANES) + d) * 4);
       }
     }
+  }
+
+  /** dz of all entries of a row; what did not fire is not read. */
+  private void slopes(int r) {
+    long row = g + r * (width * 4L);
+    long at = (long) r * kept * 4;
+    int i = 0;
+    for (; i + 4 <= kept; i += 4, at += 16) {
+      Dots.dots4(row, direction(at), direction(at + 4), direction(at + 8), direction(at + 12), width, slopes + at);
+    }
+    for (; i < kept; i++, at += 4) {
+      set(slopes + at, Dots.dot(row, direction(at), width));
+    }
+  }
+
+  private long direction(long entry) {
+    return wDec + getInt(indices + entry) * (width * 4L);
   }
 
   /** Lists the fired entries by feature, rows ascending: those of f from starts[f] on. */
