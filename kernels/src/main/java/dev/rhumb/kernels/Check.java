@@ -17,7 +17,14 @@ final class Check {
 
   /** A count from {@code least} up to what fits in an int-indexed loop. */
   static void count(String operation, String name, long value, long least) {
-    if (value < least || value > Integer.MAX_VALUE - 64) {
+    within(operation, name, value, least, Integer.MAX_VALUE - 64);
+  }
+
+  /**
+   * A number within bounds. Its message is made only for a refusal, so that a call is garbage-free.
+   */
+  static void within(String operation, String name, long value, long least, long most) {
+    if (value < least || value > most) {
       throw new IllegalArgumentException(
           operation
               + ": "
@@ -27,7 +34,7 @@ final class Check {
               + ", but it must be from "
               + least
               + " to "
-              + (Integer.MAX_VALUE - 64));
+              + most);
     }
   }
 

@@ -59,10 +59,7 @@ public abstract class Sae {
       taken = subsetCount;
     }
     Check.count(op, "features taken", taken, 1);
-    Check.that(
-        taken <= target.capacity(),
-        op,
-        taken + " features do not fit the encoder's capacity of " + target.capacity());
+    Check.within(op, "features for the encoder's capacity", taken, 1, target.capacity());
     doPack(target, (int) features, wEnc, bEnc, bDec, subset, (int) taken);
     target.setFeatures((int) taken);
   }
@@ -88,14 +85,7 @@ public abstract class Sae {
     Check.that(encoder != null, op, "encoder is missing");
     encoder.requireOpen();
     Check.count(op, "rows", rows, 0);
-    Check.that(
-        kept >= 1 && kept <= encoder.features(),
-        op,
-        "K = "
-            + kept
-            + ", but it must be from 1 to the "
-            + encoder.features()
-            + " features of the encoder");
+    Check.within(op, "K", kept, 1, encoder.features());
     Check.matrix(op, "x", x, rows, encoder.width(), xStride);
     Check.vector(op, "indices", indices, DType.I32, rows * kept);
     Check.vector(op, "values", values, DType.F32, rows * kept);
@@ -290,14 +280,16 @@ public abstract class Sae {
     long features = encoder.features();
     Check.that(features == encoder.capacity(), op, "the encoder holds a subset of the features");
     sparse(op, rows, kept, features, encoder.width(), indices, values, wDec);
-    Check.that(kept <= features, op, "K = " + kept + " is above the " + features + " features");
+    Check.within(op, "K", kept, 1, features);
     Check.vector(op, "bDec", bDec, DType.F32, encoder.width());
     Check.matrix(op, "x", x, rows, encoder.width(), xStride);
     Check.matrix(op, "y", y, rows, encoder.width(), yStride);
     Check.that(edits != null, op, "edits are missing; an empty table edits nothing");
     if (edits.count() > 0) {
       int last = edits.feature(edits.count() - 1);
-      Check.that(last < features, op, "an edit names feature " + last + " of " + features);
+      if (last >= features) {
+        Check.that(false, op, "an edit names feature " + last + " of " + features);
+      }
     }
     doSteer(
         encoder,

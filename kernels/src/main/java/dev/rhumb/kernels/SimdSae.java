@@ -334,7 +334,7 @@ final class SimdSae extends Sae {
     long memory =
         workers
             .own(worker)
-            .reserve(blockBytes + 2L * count * k * 4 + Steering.bytes(kept, edits.count()));
+            .reserve(blockBytes + 2L * count * k * 4 + Steering.bytes(k, edits.count()));
     long top = memory + blockBytes;
     long scores = top + count * (k * 4L);
     long changes = scores + count * (k * 4L);

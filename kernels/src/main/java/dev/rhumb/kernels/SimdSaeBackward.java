@@ -172,7 +172,14 @@ final class SimdSaeBackward {
     long at = (long) r * kept * 4;
     int i = 0;
     for (; i + 4 <= kept; i += 4, at += 16) {
-      Dots.dots4(row, direction(at), direction(at + 4), direction(at + 8), direction(at + 12), width, slopes + at);
+      Dots.dots4(
+          row,
+          direction(at),
+          direction(at + 4),
+          direction(at + 8),
+          direction(at + 12),
+          width,
+          slopes + at);
     }
     for (; i < kept; i++, at += 4) {
       set(slopes + at, Dots.dot(row, direction(at), width));

@@ -7,7 +7,6 @@ import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
 
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 
 /**
  * The edits of one row's activations: which features they change, and by how much. It works on the
@@ -21,28 +20,27 @@ final class Steering {
   private int kept;
   private int best;
 
-  // Activations before the edits, then those after: feature in the high half, place in the low.
-  private long[] entries = new long[0];
-  private float[] activations = new float[0];
-  private int count;
-  private int countBefore;
+  // Of each edit: its feature's score before it, NaN where unknown, and the activations.
+  private float[] scores = new float[0];
+  private float[] before = new float[0];
+  private float[] after = new float[0];
 
   // The selection after edits of pre-activations, in the total order.
   private int[] chosen = new int[0];
   private float[] chosenScores = new float[0];
 
-  // What is written: features, ascending, and their factors.
+  // What is written. Of each feature its number in the high half and its place in factors.
+  private long[] order = new long[0];
+  private float[] changes = new float[0];
+  private int count;
+
+  // The same by address, features ascending.
   private long features;
   private long factors;
-  private int changes;
 
-  /** Bytes of memory for rows of {@code kept} features. */
-  static long bytes(int kept, int edits) {
-    return 8L * mostEntries(kept, edits);
-  }
-
-  private static int mostEntries(int kept, int edits) {
-    return Math.addExact(Math.multiplyExact(2, kept), edits);
+  /** Bytes of memory for rows of up to {@code best} features. */
+  static long bytes(int best, int edits) {
+    return 8L * Math.addExact(best, edits);
   }
 
   /**
@@ -55,14 +53,19 @@ final class Steering {
     this.kept = kept;
     this.best = best;
     this.encoder = encoder;
-    int most = mostEntries(kept, edits.count());
-    if (entries.length < most) {
-      entries = new long[most];
-      activations = new float[most];
+    if (after.length < edits.count()) {
+      scores = new float[edits.count()];
+      before = new float[edits.count()];
+      after = new float[edits.count()];
     }
     if (chosen.length < kept) {
       chosen = new int[kept];
       chosenScores = new float[kept];
+    }
+    int most = Math.addExact(best, edits.count());
+    if (order.length < most) {
+      order = new long[most];
+      changes = new float[most];
     }
     features = memory;
     factors = memory + most * 4L;
@@ -81,48 +84,43 @@ final class Steering {
    * @param x the row
    */
   void row(int row, long indices, long scores, long x) {
+    findEdited(indices, scores);
+    boolean preSelect = edits.stage() == EditTable.Stage.PRE_SELECT;
+    int staying = preSelect ? editScores(row, indices, scores, x) : editActivations(row);
     count = 0;
-    for (int i = 0; i < kept; i++) {
-      add(getInt(indices + i * 4L), get(scores + i * 4L));
-    }
-    countBefore = count;
-    if (edits.stage() == EditTable.Stage.PRE_SELECT) {
-      editScores(row, indices, scores, x);
-    } else {
-      editActivations(row, indices, scores);
-    }
-    Arrays.sort(entries, 0, count);
-    merge();
-  }
-
-  /** An activation; 0 need not be there. */
-  private void add(int feature, float score) {
-    if (score > 0) {
-      put(feature, score);
-    }
-  }
-
-  private void put(int feature, float activation) {
-    entries[count] = (long) feature << 32 | count;
-    activations[count++] = activation;
-  }
-
-  private void editActivations(int row, long indices, long scores) {
-    for (int i = 0; i < kept; i++) {
+    int unedited = 0;
+    for (int i = 0; i < best; i++) {
       int feature = getInt(indices + i * 4L);
       if (edits.find(feature) < 0) {
-        add(feature, get(scores + i * 4L));
+        float activation = Math.max(get(scores + i * 4L), 0);
+        put(feature, i < kept ? activation : 0, unedited < staying ? activation : 0);
+        unedited++;
       }
     }
     for (int e = 0; e < edits.count(); e++) {
-      int feature = edits.feature(e);
-      int at = find(feature, indices, kept);
-      float before = at < 0 ? 0 : Math.max(get(scores + at * 4L), 0);
-      put(feature, requireNumber(row, feature, edits.apply(e, before)));
+      put(edits.feature(e), before[e], after[e]);
+    }
+    sort();
+  }
+
+  private void findEdited(long indices, long scores) {
+    for (int e = 0; e < edits.count(); e++) {
+      int at = find(edits.feature(e), indices, best);
+      this.scores[e] = at < 0 ? Float.NaN : get(scores + at * 4L);
+      before[e] = at < 0 || at >= kept ? 0 : Math.max(this.scores[e], 0);
     }
   }
 
-  private void editScores(int row, long indices, long scores, long x) {
+  /** The edits after the selection; how many of the unedited best features stay: all. */
+  private int editActivations(int row) {
+    for (int e = 0; e < edits.count(); e++) {
+      after[e] = requireNumber(row, edits.feature(e), edits.apply(e, before[e]));
+    }
+    return best;
+  }
+
+  /** The edits before the selection; how many of the unedited best features are chosen then. */
+  private int editScores(int row, long indices, long scores, long x) {
     int n = 0;
     for (int i = 0; i < best && n < kept; i++) {
       int feature = getInt(indices + i * 4L);
@@ -133,12 +131,47 @@ final class Steering {
     }
     for (int e = 0; e < edits.count(); e++) {
       int feature = edits.feature(e);
-      int at = find(feature, indices, best);
-      float before = at < 0 ? score(feature, x) : get(scores + at * 4L);
-      n = insert(n, feature, requireNumber(row, feature, edits.apply(e, before)));
+      float score = Float.isNaN(this.scores[e]) ? score(feature, x) : this.scores[e];
+      n = insert(n, feature, requireNumber(row, feature, edits.apply(e, score)));
+      after[e] = 0;
     }
+    int unedited = 0;
     for (int i = 0; i < n; i++) {
-      add(chosen[i], chosenScores[i]);
+      int e = edits.find(chosen[i]);
+      if (e < 0) {
+        unedited++;
+      } else {
+        after[e] = Math.max(chosenScores[i], 0);
+      }
+    }
+    return unedited;
+  }
+
+  private void put(int feature, float before, float after) {
+    boolean delta = edits.write() == EditTable.Write.DELTA;
+    float factor = delta ? after - before : after;
+    // Infinite activations may stay as they are; their difference would be NaN.
+    if (factor != 0 && !(delta && after == before)) {
+      order[count] = (long) feature << 32 | count;
+      changes[count++] = factor;
+    }
+  }
+
+  /** By feature. Shell's sort: Arrays.sort allocates. */
+  private void sort() {
+    for (int gap = count / 2; gap > 0; gap /= 2) {
+      for (int i = gap; i < count; i++) {
+        long moving = order[i];
+        int at = i;
+        for (; at >= gap && order[at - gap] > moving; at -= gap) {
+          order[at] = order[at - gap];
+        }
+        order[at] = moving;
+      }
+    }
+    for (int i = 0; i < count; i++) {
+      setInt(features + i * 4L, (int) (order[i] >>> 32));
+      set(factors + i * 4L, changes[(int) order[i]]);
     }
   }
 
@@ -196,38 +229,13 @@ final class Steering {
     return score > chosenScores[at] || (score == chosenScores[at] && feature < chosen[at]);
   }
 
-  /** From the sorted entries, the factors of the features that are written. */
-  private void merge() {
-    boolean delta = edits.write() == EditTable.Write.DELTA;
-    changes = 0;
-    for (int i = 0; i < count; ) {
-      int feature = (int) (entries[i] >>> 32);
-      float before = 0;
-      float after = 0;
-      for (; i < count && (int) (entries[i] >>> 32) == feature; i++) {
-        int place = (int) entries[i];
-        if (place < countBefore) {
-          before = activations[place];
-        } else {
-          after = activations[place];
-        }
-      }
-      float factor = delta ? after - before : after;
-      if (factor != 0) {
-        setInt(features + changes * 4L, feature);
-        set(factors + changes * 4L, factor);
-        changes++;
-      }
-    }
-  }
-
   /** Writes the row: {@code to} may be {@code x}. */
   void write(int width, long wDec, long bDec, long x, long to) {
     boolean delta = edits.write() == EditTable.Write.DELTA;
-    if (changes == 0) {
+    if (count == 0) {
       MemorySegment.copy(Simd.MEMORY, delta ? x : bDec, Simd.MEMORY, to, width * 4L);
     } else {
-      SparseRows.combine(changes, features, factors, wDec, width, delta ? x : bDec, to);
+      SparseRows.combine(count, features, factors, wDec, width, delta ? x : bDec, to);
     }
   }
 }
