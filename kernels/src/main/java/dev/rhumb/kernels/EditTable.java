@@ -27,7 +27,10 @@ public final class EditTable {
   public enum Stage {
     /** On pre-activations, before the top-k: an edit can evict other features or admit them. */
     PRE_SELECT,
-    /** On the activations after the top-k; a feature that was not kept counts as 0. */
+    /**
+     * On the activations after the top-k; a feature that was not kept counts as 0, and what an edit
+     * gives is not rectified: it may be negative.
+     */
     POST_SELECT
   }
 
