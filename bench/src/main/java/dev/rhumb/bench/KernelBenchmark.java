@@ -106,8 +106,8 @@ public class KernelBenchmark {
     for (float score : scores) {
       highest = Math.max(highest, score);
     }
-    // One of the two benchmarks has run; whichever it was, its answer is not zeros, and both agree
-    // where both are there.
+    // One of the two benchmarks has run; whichever it was, its answer is not zeros. Whether
+    // answers are right is for the conformance suite to say.
     if (!(best[0] > 0 || highest > 0)) {
       throw new IllegalStateException("no answer was computed");
     }

@@ -17,7 +17,8 @@ import java.util.concurrent.atomic.AtomicLong;
  * buffer is a shared arena, whose closing makes every thread pause for a moment: make few large
  * buffers and slice them.
  *
- * <p>Threads: reads and writes are not synchronised.
+ * <p>Threads: reads and writes are not synchronised. Closing a buffer while a kernel works on it is
+ * not caught and can end the process: wait for the call first.
  */
 public final class Buffer implements AutoCloseable {
   /** Alignment of owned host memory, in bytes: one cache line, one 512-bit vector. */

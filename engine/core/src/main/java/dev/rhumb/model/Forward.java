@@ -107,7 +107,7 @@ final class Forward {
     norm(n, a.in(), p.norm1Weight(), p.norm1Bias(), a.norm1(), a.mean1(), a.rstd1());
     if (sasrec) {
       // Queries from the normalised rows, keys and values from the rows as they are.
-      linear(n, d, d, a.norm1(), p.inWeight(), p.inBias(), Activation.NONE, a.qkv(), 3 * d);
+      linear(n, d, d, a.norm1(), p.inWeight(), p.inBias(), a.qkv(), 3 * d);
       linear(
           n,
           d,
@@ -115,14 +115,13 @@ final class Forward {
           a.in(),
           p.inWeight().slice(d * d, 2 * d * d),
           p.inBias().slice(d, 2 * d),
-          Activation.NONE,
           a.qkv().slice(d, a.qkv().count() - d),
           3 * d);
     } else {
-      linear(n, d, 3 * d, a.norm1(), p.inWeight(), p.inBias(), Activation.NONE, a.qkv(), 3 * d);
+      linear(n, d, 3 * d, a.norm1(), p.inWeight(), p.inBias(), a.qkv(), 3 * d);
     }
     attend.run(i, a);
-    linear(n, d, d, a.attention(), p.outWeight(), p.outBias(), Activation.NONE, a.middle(), d);
+    linear(n, d, d, a.attention(), p.outWeight(), p.outBias(), a.middle(), d);
     if (sasrec) {
       dense.add(n * d, 1, a.norm1(), 1, a.middle(), a.middle());
     } else {
@@ -130,14 +129,14 @@ final class Forward {
       dense.add(n * d, 1, a.in(), 1, a.middle(), a.middle());
     }
     norm(n, a.middle(), p.norm2Weight(), p.norm2Bias(), a.norm2(), a.mean2(), a.rstd2());
-    linear(n, d, m, a.norm2(), p.upWeight(), p.upBias(), Activation.NONE, a.up(), m);
+    linear(n, d, m, a.norm2(), p.upWeight(), p.upBias(), a.up(), m);
     if (sasrec) {
       drop(n, m, upStream(i), a.up());
       layers.activation(Activation.RELU, n * m, a.up(), a.active());
     } else {
       layers.activation(Activation.GELU, n * m, a.up(), a.active());
     }
-    linear(n, m, d, a.active(), p.downWeight(), p.downBias(), Activation.NONE, a.mlp(), d);
+    linear(n, m, d, a.active(), p.downWeight(), p.downBias(), a.mlp(), d);
     drop(n, d, downStream(i), a.mlp());
   }
 
@@ -173,7 +172,6 @@ final class Forward {
       Buffer x,
       Buffer weight,
       Buffer bias,
-      Activation activation,
       Buffer y,
       long yStride) {
     dense.gemm(
@@ -191,7 +189,7 @@ final class Forward {
         y,
         yStride,
         bias,
-        activation);
+        Activation.NONE);
   }
 
   private void drop(long rows, long cols, long stream, Buffer x) {

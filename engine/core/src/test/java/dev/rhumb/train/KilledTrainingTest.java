@@ -30,7 +30,7 @@ class KilledTrainingTest {
 
   @TempDir Path folder;
 
-  /** Trains into a folder, resuming; says a word before each step and after each epoch. */
+  /** Trains into a folder, resuming; says a word after each step and each epoch. */
   public static void main(String[] arguments) {
     train(
         Path.of(arguments[0]),
