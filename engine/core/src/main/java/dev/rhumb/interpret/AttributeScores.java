@@ -58,6 +58,15 @@ public record AttributeScores(
         perAttribute);
   }
 
+  /**
+   * Chooses and scores on the same users, all of them, as reports that hold nothing out do. The
+   * figures called held out are not: they are for comparison with such reports alone.
+   */
+  public static AttributeScores notHeldOut(Columns data, Attributes labels, boolean eitherSign) {
+    FeatureStatistics all = FeatureStatistics.of(data, labels, Half.BOTH);
+    return of(all, all, labels, eitherSign, 1);
+  }
+
   static AttributeScores of(
       FeatureStatistics chooser,
       FeatureStatistics judge,

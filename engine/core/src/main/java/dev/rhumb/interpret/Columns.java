@@ -1,10 +1,11 @@
 package dev.rhumb.interpret;
 
-import dev.rhumb.data.Sequences;
+import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
+import dev.rhumb.model.Batch;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.Site;
 import dev.rhumb.sae.SparseAutoencoder;
@@ -12,8 +13,8 @@ import dev.rhumb.sae.StateReader;
 import java.util.Arrays;
 
 /**
- * C columns of values at N positions, and the item and the user at each position: the activations
- * of an autoencoder's features, or the hidden dimensions themselves, or anything else to be held
+ * C columns of values at N {@link Positions}, and the item and the user at each: the activations of
+ * an autoencoder's features, or the hidden dimensions themselves, or anything else to be held
  * against attributes of the items.
  *
  * <p>Stored by column, without the zeros. The users are dealt to two halves at random, so that what
@@ -21,8 +22,8 @@ import java.util.Arrays;
  * not 0; unchangeable, so any thread may read.
  */
 public final class Columns {
-  private static final long SAMPLE = 0x1E70;
   private static final long HALVES = 0x1E71;
+  private static final long DIRECTIONS = 0x1E72;
 
   private final int count;
   private final int[] items;
@@ -55,63 +56,142 @@ public final class Columns {
     }
   }
 
-  /**
-   * The activations of an autoencoder's features at the newest T positions of sequences, each of
-   * another user.
-   *
-   * @param maxPositions where the sequences have more, a random part of them is taken
-   */
+  /** The activations of an autoencoder's features. */
   public static Columns features(
-      Kernels kernels, Model model, SparseAutoencoder sae, Sequences sequences, int maxPositions) {
+      Kernels kernels, Model model, SparseAutoencoder sae, Positions positions) {
     sae.requireFits(model.config());
     int kept = sae.kept();
     int most = 4096;
-    try (StateReader reader =
-            new StateReader(kernels, model, sae.site(), sample(model, sequences, maxPositions));
-        Buffer indices = kernels.allocate(DType.I32, (long) most * kept);
+    try (Buffer indices = kernels.allocate(DType.I32, (long) most * kept);
         Buffer values = kernels.allocate(DType.F32, (long) most * kept)) {
-      Builder builder = new Builder();
       int[] index = new int[most * kept];
       float[] value = new float[most * kept];
-      while (reader.next()) {
-        int rows = reader.batch().rows();
-        int base = builder.rows(reader);
-        for (int from = 0; from < rows; from += most) {
-          int n = Math.min(most, rows - from);
-          Buffer x = reader.state().slice((long) from * sae.width(), (long) n * sae.width());
-          sae.encode(kernels, n, x, indices, values);
-          indices.get(0, index, 0, n * kept);
-          values.get(0, value, 0, n * kept);
-          for (int e = 0; e < n * kept; e++) {
-            builder.value(base + from + e / kept, index[e], value[e]);
-          }
-        }
-      }
-      return new Columns(builder, sae.features());
+      return read(
+          kernels,
+          model,
+          sae.site(),
+          positions,
+          sae.features(),
+          (builder, rows, state) -> {
+            for (int from = 0; from < rows; from += most) {
+              int n = Math.min(most, rows - from);
+              Buffer x = state.slice((long) from * sae.width(), (long) n * sae.width());
+              sae.encode(kernels, n, x, indices, values);
+              indices.get(0, index, 0, n * kept);
+              values.get(0, value, 0, n * kept);
+              for (int e = 0; e < n * kept; e++) {
+                builder.value(from + e / kept, index[e], value[e]);
+              }
+            }
+          });
     }
   }
 
-  /**
-   * The hidden dimensions at a site: the baseline that features are held against. Otherwise as
-   * {@link #features}.
-   */
-  public static Columns hidden(
-      Kernels kernels, Model model, Site site, Sequences sequences, int maxPositions) {
+  /** The hidden dimensions at a site: the baseline that features are held against. */
+  public static Columns hidden(Kernels kernels, Model model, Site site, Positions positions) {
     int width = model.config().width();
-    try (StateReader reader =
-        new StateReader(kernels, model, site, sample(model, sequences, maxPositions))) {
-      Builder builder = new Builder();
-      float[] row = new float[width];
-      while (reader.next()) {
-        int base = builder.rows(reader);
-        for (int r = 0; r < reader.batch().rows(); r++) {
-          reader.state().get((long) r * width, row, 0, width);
-          for (int d = 0; d < width; d++) {
-            builder.value(base + r, d, row[d]);
+    return read(
+        kernels,
+        model,
+        site,
+        positions,
+        width,
+        (builder, rows, state) -> builder.dense(0, rows, width, state));
+  }
+
+  /**
+   * The embedding of the item at each position, D columns: what is known without any context. Early
+   * sites of a transformer still hold it.
+   */
+  public static Columns itemEmbedding(Kernels kernels, Model model, Positions positions) {
+    int width = model.config().width();
+    int items = model.config().items() + 1;
+    float[] table = new float[Math.multiplyExact(items, width)];
+    model.itemTable().get(0, table, 0, table.length);
+    return read(
+        kernels,
+        model,
+        Site.parse("block 0"),
+        positions,
+        width,
+        (builder, rows, state) -> {
+          for (int r = 0; r < rows; r++) {
+            int at = builder.batch.item(r) * width;
+            for (int d = 0; d < width; d++) {
+              builder.value(r, d, table[at + d]);
+            }
           }
-        }
+        });
+  }
+
+  /**
+   * Projections of the hidden state on directions drawn at random from the sphere: as many tries as
+   * a dictionary of that size has, without anything learnt.
+   *
+   * @param count how many directions
+   * @param seed of the draw
+   */
+  public static Columns randomDirections(
+      Kernels kernels, Model model, Site site, int count, long seed, Positions positions) {
+    int width = model.config().width();
+    float[] directions = new float[Math.multiplyExact(count, width)];
+    for (int i = 0; i < directions.length; i++) {
+      directions[i] = (float) Philox.normal(seed, DIRECTIONS, i / width, i % width);
+    }
+    int most = 4096;
+    try (Buffer w = kernels.allocate(DType.F32, directions.length);
+        Buffer y = kernels.allocate(DType.F32, (long) most * count)) {
+      w.put(0, directions, 0, directions.length);
+      kernels.sae().normaliseRows(count, width, w);
+      return read(
+          kernels,
+          model,
+          site,
+          positions,
+          count,
+          (builder, rows, state) -> {
+            for (int from = 0; from < rows; from += most) {
+              int n = Math.min(most, rows - from);
+              Buffer x = state.slice((long) from * width, (long) n * width);
+              kernels
+                  .dense()
+                  .gemm(
+                      false,
+                      true,
+                      n,
+                      count,
+                      width,
+                      1,
+                      x,
+                      width,
+                      w,
+                      width,
+                      0,
+                      y,
+                      count,
+                      null,
+                      Activation.NONE);
+              builder.dense(from, n, count, y);
+            }
+          });
+    }
+  }
+
+  /** Takes the values of one batch of hidden states, (rows, D). */
+  private interface Take {
+    void batch(Builder builder, int rows, Buffer state);
+  }
+
+  private static Columns read(
+      Kernels kernels, Model model, Site site, Positions positions, int count, Take take) {
+    try (StateReader reader =
+        new StateReader(kernels, model, site, positions.sample(model.config()))) {
+      Builder builder = new Builder();
+      while (reader.next()) {
+        builder.rows(reader, positions.item());
+        take.batch(builder, reader.batch().rows(), reader.state());
       }
-      return new Columns(builder, width);
+      return new Columns(builder, count);
     }
   }
 
@@ -128,37 +208,10 @@ public final class Columns {
     for (int r = 0; r < rows.length; r++) {
       builder.row(items[r], users[r], second[r]);
       for (int c = 0; c < rows[r].length; c++) {
-        builder.value(r, c, rows[r][c]);
+        builder.entry(r, c, rows[r][c]);
       }
     }
     return new Columns(builder, rows.length == 0 ? 0 : rows[0].length);
-  }
-
-  private static Sequences sample(Model model, Sequences sequences, int maxPositions) {
-    if (maxPositions < 1) {
-      throw new IllegalArgumentException(
-          "positions = " + maxPositions + ", but at least 1 is needed");
-    }
-    long total = 0;
-    for (int i = 0; i < sequences.count(); i++) {
-      total += Math.min(sequences.length(i), model.config().maxLength());
-    }
-    if (total <= maxPositions) {
-      return sequences;
-    }
-    double share = maxPositions / (double) total;
-    int[] chosen = new int[sequences.count()];
-    int n = 0;
-    long taken = 0;
-    for (int i = 0; i < chosen.length; i++) {
-      int length = Math.min(sequences.length(i), model.config().maxLength());
-      if (Philox.uniform(0, SAMPLE, sequences.user(i), 0) < share
-          && taken + length <= maxPositions) {
-        chosen[n++] = i;
-        taken += length;
-      }
-    }
-    return sequences.select(Arrays.copyOf(chosen, n));
   }
 
   /** C. */
@@ -199,6 +252,8 @@ public final class Columns {
 
   /** Takes rows in order; the values of a row in any. */
   private static final class Builder {
+    private static final int NONE = -1;
+
     private int rows;
     private int[] items = new int[1024];
     private int[] users = new int[1024];
@@ -208,18 +263,49 @@ public final class Columns {
     private int[] entryRows = new int[4096];
     private float[] values = new float[4096];
     private int readers;
+    private Batch batch;
+    private int[] positionOf = new int[0];
 
-    /** Adds the rows of a reader's batch; returns the number of the first. */
-    int rows(StateReader reader) {
-      int base = rows;
-      for (int i = 0; i < reader.batch().sequences(); i++) {
+    /** Adds the rows of a reader's batch, but those without an item to be held against. */
+    void rows(StateReader reader, Positions.Item held) {
+      batch = reader.batch();
+      if (positionOf.length < batch.rows()) {
+        positionOf = new int[batch.rows()];
+      }
+      for (int i = 0; i < batch.sequences(); i++) {
         int user = readers++;
         boolean half = (Philox.bits(0, HALVES, reader.user(i), 0) & 1) == 1;
-        for (int r = reader.batch().offset(i); r < reader.batch().offset(i + 1); r++) {
-          row(reader.batch().item(r), user, half);
+        int end = batch.offset(i + 1);
+        for (int r = batch.offset(i); r < end; r++) {
+          if (held == Positions.Item.CURRENT) {
+            positionOf[r] = rows;
+            row(batch.item(r), user, half);
+          } else if (r + 1 < end) {
+            positionOf[r] = rows;
+            row(batch.item(r + 1), user, half);
+          } else {
+            positionOf[r] = NONE;
+          }
         }
       }
-      return base;
+    }
+
+    /** A value at a row of the batch. */
+    void value(int batchRow, int column, float value) {
+      if (positionOf[batchRow] != NONE) {
+        entry(positionOf[batchRow], column, value);
+      }
+    }
+
+    /** All values of rows of the batch, y (n, count), from row {@code from} on. */
+    void dense(int from, int n, int count, Buffer y) {
+      float[] row = new float[count];
+      for (int r = 0; r < n; r++) {
+        y.get((long) r * count, row, 0, count);
+        for (int c = 0; c < count; c++) {
+          value(from + r, c, row[c]);
+        }
+      }
     }
 
     void row(int item, int user, boolean half) {
@@ -234,7 +320,7 @@ public final class Columns {
       second[rows++] = half;
     }
 
-    void value(int row, int column, float value) {
+    void entry(int row, int column, float value) {
       if (value == 0) {
         return;
       }

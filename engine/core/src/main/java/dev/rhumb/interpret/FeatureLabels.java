@@ -86,7 +86,7 @@ public final class FeatureLabels {
   public static FeatureLabels of(
       Kernels kernels, Model model, SparseAutoencoder sae, Sequences heldOut, int maxPositions) {
     Attributes labels = heldOut.dataset().attributes();
-    Columns data = Columns.features(kernels, model, sae, heldOut, maxPositions);
+    Columns data = Columns.features(kernels, model, sae, Positions.of(heldOut, maxPositions));
     FeatureStatistics chooser = FeatureStatistics.of(data, labels, Half.FIRST);
     FeatureStatistics judge = FeatureStatistics.of(data, labels, Half.SECOND);
     FeatureStatistics all = FeatureStatistics.of(data, labels, Half.BOTH);

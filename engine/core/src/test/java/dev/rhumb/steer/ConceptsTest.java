@@ -13,6 +13,7 @@ import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
 import dev.rhumb.interpret.FeatureLabel;
 import dev.rhumb.interpret.FeatureLabels;
+import dev.rhumb.interpret.Positions;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
@@ -107,7 +108,11 @@ class ConceptsTest {
     assertEquals(10, clearest.logitItems().size());
     AttributeScores hidden =
         AttributeScores.of(
-            Columns.hidden(kernels, opened.model(), sae.site(), split.test().histories(), 100_000),
+            Columns.hidden(
+                kernels,
+                opened.model(),
+                sae.site(),
+                Positions.of(split.test().histories(), 100_000)),
             world.dataset().attributes(),
             true,
             1);

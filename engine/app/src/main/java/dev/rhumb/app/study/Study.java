@@ -12,6 +12,7 @@ import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
 import dev.rhumb.interpret.FeatureLabel;
 import dev.rhumb.interpret.FeatureLabels;
+import dev.rhumb.interpret.Positions;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Model;
@@ -102,7 +103,7 @@ public final class Study {
   /** How well hidden dimensions stand for attributes, by either sign. */
   public AttributeScores hiddenDimensions() {
     return AttributeScores.of(
-        Columns.hidden(kernels, model, sae.site(), heldOut(), settings.positions),
+        Columns.hidden(kernels, model, sae.site(), Positions.of(heldOut(), settings.positions)),
         dataset.attributes(),
         true,
         1);
