@@ -40,7 +40,7 @@ class ColumnsTest {
       }
     }
     dataset = builder.build("d");
-    sequences = Sequences.whole(dataset, IntStream.range(0, LENGTHS.length).toArray());
+    sequences = Sequences.all(dataset);
     model =
         Model.initialise(
             kernels, ModelConfig.of(BlockStyle.GPT2, dataset.items(), D, 1, 2, T, 0), 5);
