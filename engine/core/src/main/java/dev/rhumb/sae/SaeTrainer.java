@@ -1,19 +1,21 @@
 package dev.rhumb.sae;
 
 import dev.rhumb.data.Sequences;
-import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Model;
 import dev.rhumb.train.TrainingDivergedException;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.IntFunction;
 
 /**
- * Trains a TopK autoencoder on the hidden states of sequences.
+ * Trains a TopK autoencoder on the hidden states of sequences, or several at once on one stream of
+ * them: the model runs once for all, and each gets the bits that it would get alone.
  *
  * <p>States are standardised by one mean and one deviation over all of them. Start: decoder rows
  * random of unit norm, the encoder equal to the decoder, b_dec the geometric median of a sample. A
@@ -29,36 +31,29 @@ public final class SaeTrainer implements AutoCloseable {
   private static final float EPSILON = 6.25e-10f;
   private static final long DECODER = 0x5AE2;
 
-  /** Rows from which the mean, the deviation and the median are taken. */
-  private static final int SAMPLE = 1 << 16;
-
-  private static final int MEDIAN_SAMPLE = 1 << 13;
-
   private final Kernels kernels;
   private final SaeConfig config;
   private final SaeListener listener;
   private final int width;
-  private final RowSource source;
+  private final SaeStream stream;
   private final SaeWeights weights;
   private final SaeWeights gradients;
   private final SaeWeights first;
   private final SaeWeights second;
   private final SaeLoss loss;
-  private final Buffer x;
-  private final Buffer shift;
   private final Buffer norm;
   private final float[] normValue = new float[1];
   private final long[] idle;
   private final int[] dead;
   private int deadCount;
-  private double mean;
-  private double deviation;
 
-  private SaeTrainer(
-      Kernels kernels, RowSource source, int width, SaeConfig config, SaeListener listener) {
+  /** The sum of the losses of the last tenth of the steps. */
+  private double tail;
+
+  private SaeTrainer(Kernels kernels, SaeStream stream, SaeConfig config, SaeListener listener) {
     this.kernels = kernels;
-    this.source = source;
-    this.width = width;
+    this.stream = stream;
+    width = stream.width();
     this.config = config;
     this.listener = listener;
     weights = new SaeWeights(kernels, config.features(), width);
@@ -74,8 +69,6 @@ public final class SaeTrainer implements AutoCloseable {
             config.auxKept(),
             config.auxWeight(),
             config.batch());
-    x = kernels.allocate(DType.F32, (long) config.batch() * width);
-    shift = kernels.allocate(DType.F32, width);
     norm = kernels.allocate(DType.F32, 1);
     idle = new long[config.features()];
     dead = new int[config.features()];
@@ -93,20 +86,64 @@ public final class SaeTrainer implements AutoCloseable {
    */
   public static SaeResult train(
       Kernels kernels, Model model, Sequences data, SaeConfig config, SaeListener listener) {
-    config.site().requireIn(model.config());
+    return train(kernels, model, data, List.of(config), i -> listener).getFirst();
+  }
+
+  /**
+   * Trains several autoencoders on one stream of hidden states.
+   *
+   * @param data whose hidden states they learn from: the newest T positions of each sequence
+   * @param configs one for each, of the same site, batch, seed and buffer: these make the stream
+   * @param listeners who follows autoencoder i
+   * @return the results in the order of the configurations; the caller closes their autoencoders
+   * @throws IllegalArgumentException when the streams differ, the model lacks the site, or there is
+   *     nothing to learn from
+   * @throws TrainingDivergedException when a value is not finite any more: it names the
+   *     autoencoder, the step and the tensor
+   */
+  public static List<SaeResult> train(
+      Kernels kernels,
+      Model model,
+      Sequences data,
+      List<SaeConfig> configs,
+      IntFunction<SaeListener> listeners) {
+    SaeConfig stream = requireOneStream(configs);
+    stream.site().requireIn(model.config());
     RowSource source =
         new RowSampler(
             kernels,
             model,
-            config.site(),
+            stream.site(),
             data,
-            config.bufferBytes(),
-            config.batch(),
-            config.seed());
+            stream.bufferBytes(),
+            stream.batch(),
+            stream.seed());
     Map<String, Object> origin = new LinkedHashMap<>();
     origin.put("dataset", data.dataset().name());
     origin.put("dataset_fingerprint", data.dataset().fingerprint());
-    return train(kernels, source, model.config().width(), origin, config, listener);
+    return train(kernels, source, model.config().width(), origin, configs, listeners);
+  }
+
+  private static SaeConfig requireOneStream(List<SaeConfig> configs) {
+    if (configs.isEmpty()) {
+      throw new IllegalArgumentException("SAE: there is no autoencoder to train; give settings");
+    }
+    SaeConfig first = configs.getFirst();
+    for (SaeConfig other : configs) {
+      if (!other.site().equals(first.site())
+          || other.batch() != first.batch()
+          || other.seed() != first.seed()
+          || other.bufferBytes() != first.bufferBytes()) {
+        throw new IllegalArgumentException(
+            "SAE: autoencoders that learn from one stream need the same site, batch, seed and"
+                + " buffer bytes, not "
+                + first
+                + " and "
+                + other
+                + "; train these apart");
+      }
+    }
+    return first;
   }
 
   /** Trains on the rows of a source, which it closes. */
@@ -117,61 +154,44 @@ public final class SaeTrainer implements AutoCloseable {
       Map<String, Object> origin,
       SaeConfig config,
       SaeListener listener) {
+    return train(kernels, source, width, origin, List.of(config), i -> listener).getFirst();
+  }
+
+  private static List<SaeResult> train(
+      Kernels kernels,
+      RowSource source,
+      int width,
+      Map<String, Object> origin,
+      List<SaeConfig> configs,
+      IntFunction<SaeListener> listeners) {
+    SaeConfig common = configs.getFirst();
+    List<SaeTrainer> trainers = new ArrayList<>();
+    List<SaeResult> results = new ArrayList<>();
     try (source;
-        SaeTrainer trainer = new SaeTrainer(kernels, source, width, config, listener)) {
-      trainer.standardise();
-      trainer.initialise();
-      double tail = trainer.run();
-      return new SaeResult(
-          trainer.fold(origin),
-          tail,
-          trainer.deadCount,
-          source.rows(),
-          trainer.mean,
-          trainer.deviation);
+        SaeStream stream = new SaeStream(kernels, source, common.site(), width, common.batch())) {
+      for (int i = 0; i < configs.size(); i++) {
+        trainers.add(new SaeTrainer(kernels, stream, configs.get(i), listeners.apply(i)));
+      }
+      trainers.forEach(SaeTrainer::initialise);
+      int steps = configs.stream().mapToInt(SaeConfig::steps).max().getAsInt();
+      for (int step = 1; step <= steps; step++) {
+        Buffer x = stream.next();
+        for (SaeTrainer trainer : trainers) {
+          if (step <= trainer.config.steps()) {
+            trainer.step(step, x);
+          }
+        }
+      }
+      for (SaeTrainer trainer : trainers) {
+        results.add(trainer.result(origin));
+      }
+      return results;
+    } catch (RuntimeException | Error e) {
+      results.forEach(result -> result.sae().close());
+      throw e;
+    } finally {
+      trainers.forEach(SaeTrainer::close);
     }
-  }
-
-  /** Takes the mean and the deviation from a sample of raw rows. */
-  private void standardise() {
-    int rows = (int) Math.min(source.rows(), SAMPLE);
-    double count = (double) rows * width;
-    float[] sample = raw(rows);
-    double sum = 0;
-    for (float value : sample) {
-      sum += value;
-    }
-    mean = sum / count;
-    double squares = 0;
-    for (float value : sample) {
-      squares += (value - mean) * (value - mean);
-    }
-    deviation = Math.sqrt(squares / count);
-    if (!Double.isFinite(deviation)) {
-      throw new TrainingDivergedException(
-          "SAE training: the hidden states at '"
-              + config.site()
-              + "' are not all finite; train the model anew");
-    }
-    if (deviation == 0) {
-      throw new IllegalArgumentException(
-          "SAE: the hidden states at '"
-              + config.site()
-              + "' are all the same; choose another site");
-    }
-    float[] shifts = new float[width];
-    Arrays.fill(shifts, (float) (-mean / deviation));
-    shift.put(0, shifts, 0, width);
-  }
-
-  private float[] raw(int rows) {
-    float[] sample = new float[Math.multiplyExact(rows, width)];
-    for (int done = 0; done < rows; done += config.batch()) {
-      int n = Math.min(config.batch(), rows - done);
-      source.draw(x, n);
-      x.get(0, sample, done * width, n * width);
-    }
-    return sample;
   }
 
   private void initialise() {
@@ -184,60 +204,44 @@ public final class SaeTrainer implements AutoCloseable {
     }
     kernels.sae().normaliseRows(config.features(), width, weights.decoder);
     weights.encoder.copyFrom(weights.decoder);
-    int rows = (int) Math.min(source.rows(), MEDIAN_SAMPLE);
-    double[] median = GeometricMedian.of(raw(rows), rows, width);
-    for (int d = 0; d < width; d++) {
-      row[d] = (float) ((median[d] - mean) / deviation);
-    }
-    weights.decoderBias.put(0, row, 0, width);
+    weights.decoderBias.put(0, stream.median(), 0, width);
   }
 
-  /** Runs all steps; returns the mean loss of the last tenth. */
-  private double run() {
-    double tail = 0;
-    int tailSteps = Math.max(1, config.steps() / 10);
-    for (int step = 1; step <= config.steps(); step++) {
-      source.draw(x, config.batch());
-      // x / deviation - mean / deviation: a product of no terms, to which the shift is added.
-      kernels
-          .dense()
-          .gemm(
-              false,
-              false,
-              config.batch(),
-              width,
-              0,
-              0,
-              x,
-              width,
-              x,
-              width,
-              (float) (1 / deviation),
-              x,
-              width,
-              shift,
-              Activation.NONE);
-      try {
-        loss.run(x, config.batch(), dead, deadCount);
-      } catch (ArithmeticException e) {
-        throw diverged(step, e.getMessage());
-      }
-      update(step);
-      if (step > config.steps() - tailSteps) {
-        tail += loss.main / tailSteps;
-      }
-      listener.onStep(step, config.steps(), loss.main, loss.aux, deadCount);
-      age();
+  /** A step on a standardised batch (batch, D). */
+  private void step(int step, Buffer x) {
+    try {
+      loss.run(x, config.batch(), dead, deadCount);
+    } catch (ArithmeticException e) {
+      throw diverged(step, x, e.getMessage());
     }
-    return tail;
+    update(step, x);
+    if (step > config.steps() - tailSteps()) {
+      tail += loss.main;
+    }
+    listener.onStep(step, config.steps(), loss.main, loss.aux, deadCount);
+    age();
   }
 
-  private void update(int step) {
+  private int tailSteps() {
+    return Math.max(1, config.steps() / 10);
+  }
+
+  private SaeResult result(Map<String, Object> origin) {
+    return new SaeResult(
+        fold(origin),
+        tail / tailSteps(),
+        deadCount,
+        stream.rows(),
+        stream.mean(),
+        stream.deviation());
+  }
+
+  private void update(int step, Buffer x) {
     int features = config.features();
     kernels.sae().projectRows(features, width, weights.decoder, gradients.decoder);
     double length = Math.sqrt(squares(gradients.flat));
     if (!Double.isFinite(loss.main + loss.aux + length)) {
-      throw diverged(step, "the loss is " + (loss.main + loss.aux));
+      throw diverged(step, x, "the loss is " + (loss.main + loss.aux));
     }
     kernels
         .optimizer()
@@ -260,7 +264,7 @@ public final class SaeTrainer implements AutoCloseable {
   /** Finds the dead features, after a step. */
   private void age() {
     double gap = config.deadGaps() * (double) config.features() / config.kept();
-    double limit = Math.max(gap, source.rows());
+    double limit = Math.max(gap, stream.rows());
     deadCount = 0;
     for (int f = 0; f < idle.length; f++) {
       idle[f] = loss.fired[f] > 0 ? 0 : idle[f] + config.batch();
@@ -270,7 +274,7 @@ public final class SaeTrainer implements AutoCloseable {
     }
   }
 
-  private TrainingDivergedException diverged(int step, String what) {
+  private TrainingDivergedException diverged(int step, Buffer x, String what) {
     Map<String, Buffer> tensors = new LinkedHashMap<>();
     tensors.put("x", x);
     tensors.put("W_enc", weights.encoder);
@@ -289,7 +293,11 @@ public final class SaeTrainer implements AutoCloseable {
       }
     }
     return new TrainingDivergedException(
-        "SAE training: step "
+        "SAE training (F = "
+            + config.features()
+            + ", K = "
+            + config.kept()
+            + "): step "
             + step
             + ": "
             + culprit
@@ -311,9 +319,9 @@ public final class SaeTrainer implements AutoCloseable {
    */
   private SparseAutoencoder fold(Map<String, Object> origin) {
     Map<String, Object> metadata = new LinkedHashMap<>(origin);
-    metadata.put("positions", source.rows());
-    metadata.put("mean", mean);
-    metadata.put("deviation", deviation);
+    metadata.put("positions", stream.rows());
+    metadata.put("mean", stream.mean());
+    metadata.put("deviation", stream.deviation());
     metadata.put("aux_kept", config.auxKept());
     metadata.put("aux_weight", config.auxWeight());
     metadata.put("learning_rate", config.learningRate());
@@ -326,7 +334,7 @@ public final class SaeTrainer implements AutoCloseable {
     SparseAutoencoder sae =
         new SparseAutoencoder(
             kernels, config.site(), config.features(), width, config.kept(), metadata);
-    fold(kernels, weights, mean, deviation, sae);
+    fold(kernels, weights, stream.mean(), stream.deviation(), sae);
     return sae;
   }
 
@@ -356,8 +364,6 @@ public final class SaeTrainer implements AutoCloseable {
     first.close();
     second.close();
     loss.close();
-    x.close();
-    shift.close();
     norm.close();
   }
 }

@@ -20,6 +20,7 @@ import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
 import dev.rhumb.train.TrainingDivergedException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -149,6 +150,61 @@ class SaeTrainerTest {
     assertFalse(Arrays.equals(one, weights(1, 6)));
   }
 
+  @Test
+  void severalOnOneStreamGetTheBitsThatEachGetsAlone() {
+    List<SaeConfig> configs =
+        List.of(
+            config(48, 4, 40).withBatch(32),
+            config(20, 2, 25).withBatch(32).withLearningRate(1e-3f),
+            config(48, 8, 40).withBatch(32));
+    try (Kernels kernels = Kernels.open();
+        Dataset dataset = dataset();
+        Model model = model(kernels, dataset)) {
+      Sequences all = Sequences.all(dataset);
+      int[] steps = new int[configs.size()];
+      List<SaeResult> together =
+          SaeTrainer.train(
+              kernels, model, all, configs, i -> (step, of, loss, aux, dead) -> steps[i] = step);
+      for (int i = 0; i < configs.size(); i++) {
+        SaeConfig config = configs.get(i);
+        assertEquals(config.steps(), steps[i]);
+        SaeResult alone = SaeTrainer.train(kernels, model, all, config, SaeListener.NONE);
+        try (SparseAutoencoder one = alone.sae();
+            SparseAutoencoder other = together.get(i).sae()) {
+          assertArrayEquals(all(one), all(other));
+          assertEquals(one.metadata(), other.metadata());
+          assertEquals(alone.loss(), together.get(i).loss());
+          assertEquals(alone.dead(), together.get(i).dead());
+        }
+      }
+      List<SaeConfig> apart = List.of(configs.getFirst(), configs.getFirst().withSeed(2));
+      String refusal =
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> SaeTrainer.train(kernels, model, all, apart, i -> SaeListener.NONE))
+              .getMessage();
+      assertTrue(refusal.contains("the same site, batch, seed"), refusal);
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> SaeTrainer.train(kernels, model, all, List.of(), i -> SaeListener.NONE));
+    }
+  }
+
+  /** All weights, one after another. */
+  private static float[] all(SparseAutoencoder sae) {
+    Buffer[] parts = {
+      sae.encoderWeights(), sae.decoderWeights(), sae.encoderBias(), sae.decoderBias()
+    };
+    int count = (int) Arrays.stream(parts).mapToLong(Buffer::count).sum();
+    float[] all = new float[count];
+    int at = 0;
+    for (Buffer part : parts) {
+      part.get(0, all, at, (int) part.count());
+      at += (int) part.count();
+    }
+    return all;
+  }
+
   private static float[] weights(int threads, long seed) {
     // Few rows to an epoch and many features: some die, so that the auxiliary loss takes part.
     SaeConfig config =
@@ -168,16 +224,7 @@ class SaeTrainerTest {
               });
       assertTrue(most[0] > 0, "no feature was dead");
       try (SparseAutoencoder sae = result.sae()) {
-        float[] all = new float[2 * 150 * WIDTH + 150 + WIDTH];
-        int at = 0;
-        for (Buffer part :
-            new Buffer[] {
-              sae.encoderWeights(), sae.decoderWeights(), sae.encoderBias(), sae.decoderBias()
-            }) {
-          part.get(0, all, at, (int) part.count());
-          at += (int) part.count();
-        }
-        return all;
+        return all(sae);
       }
     }
   }
