@@ -9,13 +9,14 @@ public final class Main {
   /**
    * Runs it.
    *
-   * @param args {@code ml-1m RUNS RESULTS}, or what JMH takes
+   * @param args the name of a study, RUNS and RESULTS; or what JMH takes
    */
   public static void main(String[] args) throws Exception {
-    if (args.length == 3 && args[0].equals("ml-1m")) {
-      MovieLens1M.main(Arrays.copyOfRange(args, 1, 3));
-    } else {
-      org.openjdk.jmh.Main.main(args);
+    String[] folders = args.length == 3 ? Arrays.copyOfRange(args, 1, 3) : null;
+    switch (args.length == 3 ? args[0] : "") {
+      case "leave-one-out" -> LeaveOneOut.main(folders);
+      case "cold-users" -> ColdUsers.main(folders);
+      default -> org.openjdk.jmh.Main.main(args);
     }
   }
 }

@@ -11,16 +11,17 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
 
 /**
- * Writes measured figures as {@code NAME.json} and {@code NAME.md}, with the machine, JVM, commit
- * and command beside them.
+ * Writes measured figures as {@code NAME.json}, an object for each, and {@code NAME.md}, a line for
+ * each piece of work and a column for each metric, with the machine, JVM, commit and command.
  */
 public final class ResultTable {
   private final String name;
   private final String title;
   private final String command;
-  private final String commit;
   private final List<Result> rows = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
 
@@ -30,16 +31,14 @@ public final class ResultTable {
    * @param name of its files
    * @param title its heading
    * @param command that makes it
-   * @param commit of the code that was measured, as {@link #commit} gives it
    */
-  public ResultTable(String name, String title, String command, String commit) {
+  public ResultTable(String name, String title, String command) {
     this.name = name;
     this.title = title;
     this.command = command;
-    this.commit = commit;
   }
 
-  /** Adds a figure. */
+  /** Adds a figure. Figures of the same work and shape make one line. */
   public void add(Result row) {
     rows.add(row);
   }
@@ -55,9 +54,6 @@ public final class ResultTable {
     String machine = machine();
     String date = LocalDate.now().toString();
     List<Object> json = new ArrayList<>();
-    StringBuilder md = new StringBuilder("# " + title + "\n\n");
-    md.append(
-        "| work | shape | metric | value | reference | its value | ratio |\n|---|---|---|---|---|---|---|\n");
     for (Result r : rows) {
       Map<String, Object> o = new LinkedHashMap<>();
       o.put("work", r.work());
@@ -65,36 +61,24 @@ public final class ResultTable {
       o.put("backend", r.backend());
       o.put("threads", r.threads());
       o.put("metric", r.metric());
-      o.put("value", r.value());
+      o.put("value", Double.isFinite(r.value()) ? r.value() : null);
+      o.put("low", r.low());
+      o.put("high", r.high());
       o.put("unit", r.unit());
       o.put("reference", r.reference());
       o.put("reference_value", r.referenceValue());
       o.put("ratio", r.ratio());
       o.put("command", command);
-      o.put("commit", commit);
+      o.put("commit", r.commit());
       o.put("machine", machine);
       o.put("date", date);
       json.add(o);
-      md.append(
-          String.format(
-              Locale.ROOT,
-              "| %s | %s | %s | %s %s | %s | %s | %s |%n",
-              r.work(),
-              r.shape(),
-              r.metric(),
-              figure(r.value()),
-              r.unit(),
-              r.reference() == null ? "" : r.reference(),
-              r.referenceValue() == null ? "" : figure(r.referenceValue()),
-              r.ratio() == null ? "" : figure(r.ratio())));
     }
-    if (!rows.isEmpty()) {
-      md.append("\nBackend: ")
-          .append(rows.getFirst().backend())
-          .append(", threads: ")
-          .append(rows.getFirst().threads());
-    }
-    md.append("  \nMachine: ").append(machine).append("  \nCommit: ").append(commit);
+    StringBuilder md = new StringBuilder("# " + title + "\n");
+    lines(md);
+    md.append("\nBackend: ").append(distinct(r -> r.backend() + ", threads: " + r.threads()));
+    md.append("  \nMachine: ").append(machine);
+    md.append("  \nCommit: ").append(distinct(Result::commit));
     md.append("  \nCommand: `").append(command).append("`  \nDate: ").append(date).append('\n');
     for (String note : notes) {
       md.append('\n').append(note).append('\n');
@@ -103,8 +87,58 @@ public final class ResultTable {
     AtomicFiles.writeString(folder.resolve(name + ".md"), md.toString());
   }
 
+  /** A table for each run of lines with the same columns. */
+  private void lines(StringBuilder md) {
+    Map<String, Map<String, Result>> lines = new LinkedHashMap<>();
+    for (Result r : rows) {
+      lines
+          .computeIfAbsent(r.work() + " | " + r.shape(), key -> new LinkedHashMap<>())
+          .put(r.unit().isEmpty() ? r.metric() : r.metric() + ", " + r.unit(), r);
+    }
+    List<String> columns = List.of();
+    for (Map.Entry<String, Map<String, Result>> line : lines.entrySet()) {
+      Map<String, Result> cells = line.getValue();
+      if (!columns.equals(List.copyOf(cells.keySet()))) {
+        columns = List.copyOf(cells.keySet());
+        md.append("\n| work | shape | ")
+            .append(String.join(" | ", columns))
+            .append(" |\n|---|---|");
+        md.append("---|".repeat(columns.size())).append('\n');
+      }
+      md.append("| ").append(line.getKey()).append(" |");
+      cells.values().forEach(r -> md.append(' ').append(cell(r)).append(" |"));
+      md.append('\n');
+      cells.values().stream()
+          .map(Result::reference)
+          .filter(Objects::nonNull)
+          .distinct()
+          .forEach(
+              reference -> {
+                md.append("| *").append(reference).append("* | |");
+                for (Result r : cells.values()) {
+                  boolean given = reference.equals(r.reference());
+                  md.append(given ? " *" + figure(r.referenceValue()) + "* |" : " |");
+                }
+                md.append('\n');
+              });
+    }
+  }
+
+  private static String cell(Result r) {
+    return r.low() == null
+        ? figure(r.value())
+        : figure(r.value()) + " (" + figure(r.low()) + " to " + figure(r.high()) + ")";
+  }
+
+  private String distinct(java.util.function.Function<Result, String> of) {
+    return rows.stream().map(of).distinct().collect(Collectors.joining("; "));
+  }
+
   private static String figure(double value) {
-    return Math.abs(value) >= 100 || value == Math.rint(value)
+    if (!Double.isFinite(value)) {
+      return "-";
+    }
+    return Math.abs(value) >= 1000 || value == Math.rint(value)
         ? String.format(Locale.ROOT, "%.0f", value)
         : String.format(Locale.ROOT, "%.4g", value);
   }
