@@ -16,7 +16,7 @@ import dev.rhumb.model.StateEdit;
  *
  * <p>Ownership: owns its workspace; not the model or the kernels. Threads: one at a time.
  */
-public final class Evaluator implements AutoCloseable {
+public final class Evaluator implements Ranker {
   /** How many histories run at once. A list depends on its own history and batch alone. */
   public static final int BATCH = 128;
 
@@ -38,6 +38,16 @@ public final class Evaluator implements AutoCloseable {
     window = new int[t];
     seen = kernels.allocate(DType.I32, 1 << 12);
     seenOffsets = kernels.allocate(DType.I32, BATCH + 1);
+  }
+
+  @Override
+  public int items() {
+    return model.config().items();
+  }
+
+  @Override
+  public int[][] recommend(Sequences histories, int k, float[][] scores) {
+    return recommend(histories, k, null, scores);
   }
 
   /** Metrics at {@code k} of a model as it is. */
