@@ -4,10 +4,10 @@ import static dev.rhumb.app.study.Figures.fixed;
 import static dev.rhumb.app.study.Figures.json;
 import static dev.rhumb.app.study.Figures.map;
 
-import dev.rhumb.app.study.Popularity;
 import dev.rhumb.app.terminal.Console;
 import dev.rhumb.app.terminal.Table;
 import dev.rhumb.eval.Evaluator;
+import dev.rhumb.eval.Popularity;
 import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.kernels.Kernels;
 import java.util.Map;
@@ -38,7 +38,8 @@ final class EvaluateCommand extends Command {
         Trained trained = Trained.open(kernels, model, data);
         Evaluator evaluator = new Evaluator(kernels, trained.model())) {
       RankingMetrics metrics = evaluator.evaluate(trained.split().test(), k);
-      RankingMetrics popularity = Popularity.evaluate(trained.split(), k);
+      RankingMetrics popularity =
+          Popularity.fit(trained.split().train()).evaluate(trained.split().test(), k);
       console.say(
           "%s, %s: %d test cases, all %d items ranked, those of the history left out",
           trained.dataset().name(),

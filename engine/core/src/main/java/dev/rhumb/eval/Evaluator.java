@@ -50,11 +50,6 @@ public final class Evaluator implements Ranker {
     return recommend(histories, k, null, scores);
   }
 
-  /** Metrics at {@code k} of a model as it is. */
-  public RankingMetrics evaluate(Cases cases, int k) {
-    return RankingMetrics.of(recommend(cases, k, null), targets(cases), k, model.config().items());
-  }
-
   /**
    * The best items for every case.
    *

@@ -112,5 +112,4 @@ public final class ItemCounts {
   static int longest(Sequences sequences) {
     return IntStream.range(0, sequences.count()).map(sequences::length).max().orElse(0);
   }
-
 }

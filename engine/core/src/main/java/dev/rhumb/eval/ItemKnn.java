@@ -5,19 +5,19 @@ import java.util.Arrays;
 
 /**
  * Nearest neighbours among items (Deshpande and Karypis, "Item-based top-N recommendation
- * algorithms", TOIS 2004), with the shrunk cosine of Ferrari Dacrema, Cremonesi and Jannach ("Are we
- * really making much progress?", RecSys 2019):
+ * algorithms", TOIS 2004), with the shrunk cosine of Ferrari Dacrema, Cremonesi and Jannach ("Are
+ * we really making much progress?", RecSys 2019):
  *
  * <p>sim(i, j) = c(i, j) / (sqrt(c(i) c(j)) + shrinkage), where c(i) training sequences hold item i
  * and c(i, j) hold both. Each item keeps its most similar others. The score of an item is the sum,
- * over the places of the history, of its similarity to the item there, where it is among that item's
- * neighbours, times the weight of the place: 1, or 2^(-age / half-life) where a half-life is set, the
- * newest place being of age 0. Items without a score come last, by popularity, with score 0. The
- * order of equal similarities and of equal scores is the number of the item.
+ * over the places of the history, of its similarity to the item there, where it is among that
+ * item's neighbours, times the weight of the place: 1, or 2^(-age / half-life) where a half-life is
+ * set, the newest place being of age 0. Items without a score come last, by popularity, with score
+ * 0. The order of equal similarities and of equal scores is the number of the item.
  *
  * <p>Fitting holds no table of items x items: one row of counts at a time. With S training
- * interactions, the sum Q over sequences of their squared lengths, and N neighbours, it takes O(Q + V
- * log N) time and 8 S + 8 V N bytes and a little: for MovieLens 20M some 160 MB and 20 MB. A list
+ * interactions, the sum Q over sequences of their squared lengths, and N neighbours, it takes O(Q +
+ * V log N) time and 8 S + 8 V N bytes and a little: for MovieLens 20M some 160 MB and 20 MB. A list
  * takes O(history x N) time. The same sequences give the same lists, always.
  */
 public final class ItemKnn extends Baseline {

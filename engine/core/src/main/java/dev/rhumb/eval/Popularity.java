@@ -3,9 +3,9 @@ package dev.rhumb.eval;
 import dev.rhumb.data.Sequences;
 
 /**
- * The simplest recommender: the items with most interactions in training that the user has not seen.
- * Of the same number of interactions, the item with the lower number comes first. A score is the
- * number of interactions.
+ * The simplest recommender: the items with most interactions in training that the user has not
+ * seen. Of the same number of interactions, the item with the lower number comes first. A score is
+ * the number of interactions.
  */
 public final class Popularity extends Baseline {
   /** Ranks by given counts. */

@@ -1,5 +1,6 @@
 package dev.rhumb.eval;
 
+import dev.rhumb.data.Cases;
 import dev.rhumb.data.Sequences;
 
 /**
@@ -22,6 +23,12 @@ public interface Ranker extends AutoCloseable {
    * @return one list for each history, best first; 0 fills places for which no unseen item is left
    */
   int[][] recommend(Sequences histories, int k, float[][] scores);
+
+  /** The metrics at {@code k} that training and steering watch; {@link RankingReport} has all. */
+  default RankingMetrics evaluate(Cases cases, int k) {
+    return RankingMetrics.of(
+        recommend(cases.histories(), k, null), Evaluator.targets(cases), k, items());
+  }
 
   /** Frees what it owns; a baseline owns nothing but memory of the Java heap. */
   @Override

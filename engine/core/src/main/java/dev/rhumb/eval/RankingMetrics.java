@@ -4,7 +4,9 @@ import dev.rhumb.data.Attributes;
 import java.util.BitSet;
 
 /**
- * Metrics of recommended lists with one relevant item each, over the full catalogue.
+ * The four metrics that training and steering watch, of recommended lists with one relevant item
+ * each, over the full catalogue. {@link RankingReport} has all metrics, and their values case by
+ * case.
  *
  * @param k length of the lists that count
  * @param cases number of lists
@@ -25,20 +27,18 @@ public record RankingMetrics(
    * @param items V
    */
   public static RankingMetrics of(int[][] lists, int[] targets, int k, int items) {
+    BitSet seen = new BitSet(items + 1);
     double hits = 0;
     double ndcg = 0;
     double mrr = 0;
-    BitSet seen = new BitSet(items + 1);
     for (int i = 0; i < lists.length; i++) {
-      int[] list = lists[i];
-      for (int rank = 1; rank <= Math.min(k, list.length); rank++) {
-        int item = list[rank - 1];
-        seen.set(item);
-        if (item == targets[i]) {
-          hits++;
-          ndcg += Math.log(2) / Math.log(rank + 1.0);
-          mrr += 1.0 / rank;
-        }
+      int[] relevant = {targets[i]};
+      int places = Math.min(k, lists[i].length);
+      hits += Accuracy.of(Metric.HIT_RATE, lists[i], relevant, places);
+      ndcg += Accuracy.of(Metric.NDCG, lists[i], relevant, places);
+      mrr += Accuracy.of(Metric.MRR, lists[i], relevant, places);
+      for (int at = 0; at < places; at++) {
+        seen.set(lists[i][at]);
       }
     }
     seen.clear(0);

@@ -7,6 +7,7 @@ import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import dev.rhumb.eval.Evaluator;
+import dev.rhumb.eval.Popularity;
 import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
@@ -197,7 +198,7 @@ public final class Study {
         split.name(),
         history,
         ranking(),
-        Popularity.evaluate(split, K),
+        Popularity.fit(split.train()).evaluate(split.test(), K),
         sae.site().toString(),
         sae.features(),
         sae.kept(),
