@@ -5,6 +5,7 @@ import static dev.rhumb.app.study.Figures.json;
 import dev.rhumb.app.study.SplitKind;
 import dev.rhumb.app.terminal.Console;
 import dev.rhumb.app.terminal.Progress;
+import dev.rhumb.checkpoint.FolderLock;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Model;
@@ -72,7 +73,8 @@ final class SaeCommand extends Command {
   Map<String, Object> work(Console console) {
     Site where = Site.parse(site);
     try (Kernels kernels = engine.open();
-        Trained trained = Trained.open(kernels, model, data)) {
+        Trained trained = Trained.open(kernels, model, data);
+        FolderLock _ = FolderLock.take(model.folder(), "training an autoencoder")) {
       int width = trained.model().config().width();
       SaeConfig config =
           SaeConfig.of(where, width, features, kept)

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.checkpoint.FolderLock;
 import dev.rhumb.checkpoint.JsonObject;
 import dev.rhumb.data.GeneratedWorld;
 import dev.rhumb.model.ModelFolder;
@@ -106,6 +107,20 @@ class ChainTest {
     Cli other = train("--epochs", "8", "--resume", "--seed", "7");
     assertEquals(1, other.status());
     assertEquals(1, other.err().lines().count(), other.err());
+  }
+
+  @Test
+  void onlyOneAtATimeWritesToAModelFolderAndAllMayRead() {
+    try (FolderLock _ = FolderLock.take(model, "a test")) {
+      List<Cli> writers =
+          List.of(train("--epochs", "8", "--resume"), Cli.run("sae", "--data", data, "-m", model));
+      for (Cli writer : writers) {
+        assertEquals(1, writer.status());
+        assertTrue(writer.err().contains("is being written to by process "), writer.err());
+        assertTrue(writer.err().contains("(a test since "), writer.err());
+      }
+      good(Cli.run("evaluate", "--data", data, "-m", model, "--json"));
+    }
   }
 
   @Test

@@ -1,6 +1,7 @@
 package dev.rhumb.sae;
 
 import dev.rhumb.checkpoint.AtomicFiles;
+import dev.rhumb.checkpoint.FolderLock;
 import dev.rhumb.checkpoint.FormatException;
 import dev.rhumb.checkpoint.Json;
 import dev.rhumb.checkpoint.JsonObject;
@@ -11,9 +12,6 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -189,13 +187,15 @@ public final class SparseAutoencoder implements AutoCloseable {
    * Writes both files, each whole or not at all.
    *
    * @param folder made if need be
+   * @throws dev.rhumb.checkpoint.FolderInUseException when somebody else writes to the folder
    */
   public void save(Path folder) {
-    try {
-      Files.createDirectories(folder);
-    } catch (IOException e) {
-      throw new UncheckedIOException("cannot make the folder " + folder + ": " + e, e);
+    try (FolderLock _ = FolderLock.take(folder, "writing an autoencoder")) {
+      write(folder);
     }
+  }
+
+  private void write(Path folder) {
     long f = features();
     long d = width();
     Map<String, Object> about = new LinkedHashMap<>();

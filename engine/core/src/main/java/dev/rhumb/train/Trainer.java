@@ -1,5 +1,6 @@
 package dev.rhumb.train;
 
+import dev.rhumb.checkpoint.FolderLock;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import dev.rhumb.eval.Evaluator;
@@ -97,6 +98,7 @@ public final class Trainer implements AutoCloseable {
    *     last whole epoch stays
    * @throws IllegalArgumentException when the folder holds a run and resume is false, or that run
    *     has other settings
+   * @throws dev.rhumb.checkpoint.FolderInUseException when somebody else writes to the folder
    */
   public static TrainingResult train(
       Kernels kernels,
@@ -113,7 +115,8 @@ public final class Trainer implements AutoCloseable {
               + folder
               + " holds a training run already; resume it, or choose another folder");
     }
-    try (Trainer trainer = new Trainer(kernels, split, architecture, config, folder, listener)) {
+    try (FolderLock _ = FolderLock.take(folder, "training");
+        Trainer trainer = new Trainer(kernels, split, architecture, config, folder, listener)) {
       return trainer.run(architecture, state);
     }
   }
