@@ -64,6 +64,23 @@ public record Result(
         commit);
   }
 
+  /** The same under another name of its metric. */
+  public Result named(String metric) {
+    return new Result(
+        work,
+        shape,
+        backend,
+        threads,
+        metric,
+        value,
+        low,
+        high,
+        unit,
+        reference,
+        referenceValue,
+        commit);
+  }
+
   /** The same with a unit. */
   public Result in(String unit) {
     return new Result(
