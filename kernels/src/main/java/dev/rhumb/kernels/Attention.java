@@ -155,6 +155,59 @@ public abstract class Attention {
   }
 
   /**
+   * Adds to a {@link #forward} without dropout the keys of padding: before sequence b stand window
+   * - length(b) further positions, if that is above 0, which all have the one key and the one value
+   * given. With l the logSumExp and s = q.padKey / sqrt(headWidth) + log(positions), all of them
+   * together weigh w = 1 / (1 + e^(l - s)), so that out = out + w (padValue - out).
+   *
+   * @param offsets (B + 1) int32, as in the forward pass
+   * @param window positions with the padding
+   * @param q (N, heads headWidth)
+   * @param padKey (heads headWidth)
+   * @param padValue (heads headWidth)
+   * @param logSumExp (N, heads) contiguous, of the forward pass; not changed
+   * @param out (N, heads headWidth), of the forward pass; changed in place
+   */
+  public final void addPadding(
+      long sequences,
+      Buffer offsets,
+      long rows,
+      long window,
+      long heads,
+      long headWidth,
+      Buffer q,
+      long qStride,
+      Buffer padKey,
+      Buffer padValue,
+      Buffer logSumExp,
+      Buffer out,
+      long outStride) {
+    String op = "addPadding";
+    shape(op, sequences, offsets, rows, heads, headWidth, 0);
+    Check.count(op, "window", window, 0);
+    long cols = heads * headWidth;
+    Check.matrix(op, "q", q, rows, cols, qStride);
+    Check.vector(op, "padKey", padKey, DType.F32, cols);
+    Check.vector(op, "padValue", padValue, DType.F32, cols);
+    Check.vector(op, "logSumExp", logSumExp, DType.F32, rows * heads);
+    Check.matrix(op, "out", out, rows, cols, outStride);
+    doAddPadding(
+        (int) sequences,
+        offsets,
+        (int) rows,
+        (int) window,
+        (int) heads,
+        (int) headWidth,
+        q,
+        qStride,
+        padKey,
+        padValue,
+        logSumExp,
+        out,
+        outStride);
+  }
+
+  /**
    * One query against a history's cached keys and values: out = softmax(q.k[j] / sqrt(headWidth))
    * v[j] over j &lt; keys.
    *
@@ -261,6 +314,21 @@ public abstract class Attention {
       long dkStride,
       Buffer dv,
       long dvStride);
+
+  abstract void doAddPadding(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int window,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer padKey,
+      Buffer padValue,
+      Buffer logSumExp,
+      Buffer out,
+      long outStride);
 
   abstract void doLast(
       int keys,

@@ -87,6 +87,141 @@ public abstract class Layers {
   }
 
   /**
+   * Root mean square normalisation of each row (Zhang, Sennrich 2019, eq. 4): y = x /
+   * sqrt(mean(x^2) + eps) gamma. y may be x.
+   *
+   * @param x (rows, cols)
+   * @param gamma (cols)
+   * @param y (rows, cols)
+   * @param rstd (rows), 1 / sqrt(mean(x^2) + eps), for the backward pass, or null
+   */
+  public final void rmsNorm(
+      long rows,
+      long cols,
+      float eps,
+      Buffer x,
+      long xStride,
+      Buffer gamma,
+      Buffer y,
+      long yStride,
+      Buffer rstd) {
+    Check.count("rmsNorm", "rows", rows, 0);
+    Check.count("rmsNorm", "cols", cols, 1);
+    Check.matrix("rmsNorm", "x", x, rows, cols, xStride);
+    Check.vector("rmsNorm", "gamma", gamma, DType.F32, cols);
+    Check.matrix("rmsNorm", "y", y, rows, cols, yStride);
+    if (rstd != null) {
+      Check.vector("rmsNorm", "rstd", rstd, DType.F32, rows);
+    }
+    doRmsNorm((int) rows, (int) cols, eps, x, xStride, gamma, y, yStride, rstd);
+  }
+
+  /**
+   * The gradient of {@link #rmsNorm}: dx = dxBeta dx + its part, dgamma adds its own. dx may be dy
+   * when dxBeta is 0.
+   *
+   * @param dy (rows, cols), contiguous
+   * @param x (rows, cols), contiguous, the input of the forward pass
+   * @param rstd (rows), from the forward pass
+   * @param dxBeta 0 means that dx is not read
+   * @param dx (rows, cols), contiguous
+   * @param dgamma (cols)
+   */
+  public final void rmsNormBackward(
+      long rows,
+      long cols,
+      Buffer dy,
+      Buffer x,
+      Buffer gamma,
+      Buffer rstd,
+      float dxBeta,
+      Buffer dx,
+      Buffer dgamma) {
+    Check.count("rmsNormBackward", "rows", rows, 0);
+    Check.count("rmsNormBackward", "cols", cols, 1);
+    Check.matrix("rmsNormBackward", "dy", dy, rows, cols, cols);
+    Check.matrix("rmsNormBackward", "x", x, rows, cols, cols);
+    Check.vector("rmsNormBackward", "gamma", gamma, DType.F32, cols);
+    Check.vector("rmsNormBackward", "rstd", rstd, DType.F32, rows);
+    Check.matrix("rmsNormBackward", "dx", dx, rows, cols, cols);
+    Check.vector("rmsNormBackward", "dgamma", dgamma, DType.F32, cols);
+    doRmsNormBackward((int) rows, (int) cols, dy, x, gamma, rstd, dxBeta, dx, dgamma);
+  }
+
+  /**
+   * The gate of SwiGLU (Shazeer 2020, eq. 6): y = silu(g) u, where row r of x is g (cols) and then
+   * u (cols).
+   *
+   * @param x (rows, 2 cols), contiguous
+   * @param y (rows, cols), contiguous; not x
+   */
+  public final void swiglu(long rows, long cols, Buffer x, Buffer y) {
+    Check.count("swiglu", "rows", rows, 0);
+    Check.within("swiglu", "cols", cols, 1, Integer.MAX_VALUE / 2);
+    Check.matrix("swiglu", "x", x, rows, 2 * cols, 2 * cols);
+    Check.matrix("swiglu", "y", y, rows, cols, cols);
+    doSwiglu((int) rows, (int) cols, x, y);
+  }
+
+  /**
+   * The gradient of {@link #swiglu}; dx is set. dx may be x.
+   *
+   * @param x (rows, 2 cols), contiguous, the input of the forward pass
+   * @param dy (rows, cols), contiguous
+   * @param dx (rows, 2 cols), contiguous
+   */
+  public final void swigluBackward(long rows, long cols, Buffer x, Buffer dy, Buffer dx) {
+    Check.count("swigluBackward", "rows", rows, 0);
+    Check.within("swigluBackward", "cols", cols, 1, Integer.MAX_VALUE / 2);
+    Check.matrix("swigluBackward", "x", x, rows, 2 * cols, 2 * cols);
+    Check.matrix("swigluBackward", "dy", dy, rows, cols, cols);
+    Check.matrix("swigluBackward", "dx", dx, rows, 2 * cols, 2 * cols);
+    doSwigluBackward((int) rows, (int) cols, x, dy, dx);
+  }
+
+  /**
+   * Rotary positions (Su et al. 2021, eq. 34), in place: in each head the pair of columns i and i +
+   * headWidth / 2 turns by the angle of its row's position and i, whose cosine and sine {@code
+   * angles} holds. The inverse turns back: it is the backward pass.
+   *
+   * @param headWidth even
+   * @param positions (rows), each from 0 to tableRows - 1
+   * @param angles (tableRows, headWidth), contiguous: the cosines of i from 0 to headWidth / 2 - 1,
+   *     then their sines
+   * @param x (rows, heads headWidth)
+   * @throws IllegalArgumentException when a position is out of range: it names the row
+   */
+  public final void rotary(
+      long rows,
+      long heads,
+      long headWidth,
+      Buffer positions,
+      long tableRows,
+      Buffer angles,
+      boolean inverse,
+      Buffer x,
+      long xStride) {
+    Check.count("rotary", "rows", rows, 0);
+    Check.count("rotary", "heads", heads, 1);
+    Check.count("rotary", "headWidth", headWidth, 1);
+    Check.that(headWidth % 2 == 0, "rotary", "headWidth = " + headWidth + ", but it must be even");
+    Check.count("rotary", "tableRows", tableRows, 0);
+    Check.vector("rotary", "positions", positions, DType.I32, rows);
+    Check.matrix("rotary", "angles", angles, tableRows, headWidth, headWidth);
+    Check.matrix("rotary", "x", x, rows, heads * headWidth, xStride);
+    doRotary(
+        (int) rows,
+        (int) heads,
+        (int) headWidth,
+        positions,
+        (int) tableRows,
+        angles,
+        inverse,
+        x,
+        xStride);
+  }
+
+  /**
    * y = act(x), element by element; y may be x.
    *
    * @param x (count)
@@ -230,6 +365,43 @@ public abstract class Layers {
       Buffer dx,
       Buffer dgamma,
       Buffer dbeta);
+
+  abstract void doRmsNorm(
+      int rows,
+      int cols,
+      float eps,
+      Buffer x,
+      long xStride,
+      Buffer gamma,
+      Buffer y,
+      long yStride,
+      Buffer rstd);
+
+  abstract void doRmsNormBackward(
+      int rows,
+      int cols,
+      Buffer dy,
+      Buffer x,
+      Buffer gamma,
+      Buffer rstd,
+      float dxBeta,
+      Buffer dx,
+      Buffer dgamma);
+
+  abstract void doSwiglu(int rows, int cols, Buffer x, Buffer y);
+
+  abstract void doSwigluBackward(int rows, int cols, Buffer x, Buffer dy, Buffer dx);
+
+  abstract void doRotary(
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer positions,
+      int tableRows,
+      Buffer angles,
+      boolean inverse,
+      Buffer x,
+      long xStride);
 
   abstract void doActivation(Activation activation, long count, Buffer x, Buffer y);
 

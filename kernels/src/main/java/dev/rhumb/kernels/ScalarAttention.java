@@ -144,6 +144,46 @@ final class ScalarAttention extends Attention {
   }
 
   @Override
+  void doAddPadding(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int window,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer padKey,
+      Buffer padValue,
+      Buffer logSumExp,
+      Buffer out,
+      long outStride) {
+    checkOffsets("addPadding", sequences, offsets, rows);
+    MemorySegment outs = out.segment();
+    for (int b = 0; b < sequences; b++) {
+      int start = getInt(offsets.segment(), b);
+      int end = getInt(offsets.segment(), b + 1);
+      int padding = window - (end - start);
+      for (int i = start; i < end && padding > 0; i++) {
+        for (int h = 0; h < heads; h++) {
+          int col = h * headWidth;
+          double score =
+              dot(q.segment(), i * qStride + col, padKey.segment(), col, headWidth)
+                      / Math.sqrt(headWidth)
+                  + Math.log(padding);
+          double lse = get(logSumExp.segment(), (long) i * heads + h);
+          double weight = 1 / (1 + Math.exp(lse - score));
+          for (int d = 0; d < headWidth; d++) {
+            double before = get(outs, i * outStride + col + d);
+            double value = get(padValue.segment(), col + d);
+            set(outs, i * outStride + col + d, before + weight * (value - before));
+          }
+        }
+      }
+    }
+  }
+
+  @Override
   void doLast(
       int keys,
       int heads,

@@ -40,12 +40,14 @@ final class SimdAttention extends Attention {
   private final Workers workers;
   private final Workers.Task forwardTask = this::forwardTask;
   private final Workers.Task backwardTask = this::backwardTask;
+  private final Workers.Task paddingTask = this::padding;
   private final int[] bucketStart = new int[BUCKETS + 1];
 
   // The arguments of the call under way; strides in bytes.
   private long offsets;
   private int heads;
   private int headWidth;
+  private int window;
   private long q;
   private long qStride;
   private long k;
@@ -560,6 +562,68 @@ final class SimdAttention extends Attention {
     }
     store(sum, lanes);
     return Simd.sum(lanes);
+  }
+
+  // Padding.
+
+  @Override
+  void doAddPadding(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int window,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer padKey,
+      Buffer padValue,
+      Buffer logSumExp,
+      Buffer out,
+      long outStride) {
+    checkOffsets("addPadding", sequences, offsets, rows);
+    this.offsets = offsets.segment().address();
+    this.window = window;
+    this.heads = heads;
+    this.headWidth = headWidth;
+    scale = (float) (1 / Math.sqrt(headWidth));
+    this.q = q.segment().address();
+    this.qStride = qStride * 4;
+    k = padKey.segment().address();
+    v = padValue.segment().address();
+    this.logSumExp = logSumExp.segment().address();
+    this.out = out.segment().address();
+    this.outStride = outStride * 4;
+    workers.run(sequences, 5L * rows * heads * headWidth, paddingTask);
+  }
+
+  private void padding(int sequence, int worker) {
+    int start = start(sequence);
+    int end = start + length(sequence);
+    int positions = window - length(sequence);
+    if (positions <= 0) {
+      return;
+    }
+    long lanes = workers.own(worker).reserve(BYTES);
+    double log = Math.log(positions);
+    for (int i = start; i < end; i++) {
+      for (int h = 0; h < heads; h++) {
+        long col = (long) h * headWidth * 4;
+        double score = (double) dot(q + i * qStride + col, k + col, lanes) * scale + log;
+        double lse = get(logSumExp + ((long) i * heads + h) * 4);
+        addValue((float) (1 / (1 + Math.exp(lse - score))), v + col, out + i * outStride + col);
+      }
+    }
+  }
+
+  /** to += weight (value - to) over a head's columns. */
+  private void addValue(float weight, long value, long to) {
+    for (int c = 0; c < headWidth; c += LANES) {
+      VectorMask<Float> mask = F.indexInRange(c, headWidth);
+      FloatVector before = load(to + c * 4L, mask);
+      FloatVector apart = load(value + c * 4L, mask).sub(before);
+      store(apart.fma(FloatVector.broadcast(F, weight), before), to + c * 4L, mask);
+    }
   }
 
   // One query.

@@ -34,12 +34,31 @@ final class SimdLayers extends Layers {
 
   private static final float DECAY_MOST = 85;
 
+  // erfc(z) e^(z^2) = t (ERFC[0] + ERFC[1] t + ...) with t = 1 / (1 + z / 2), for z from 0 to 9 to
+  // a
+  // relative 1.5e-8: a least squares fit of ours, reweighted until its error is even.
+  private static final float[] ERFC = {
+    0.282055992f, 0.283031656f, 0.237123945f, 0.232931409f, -0.120440509f,
+    0.463708673f, -0.722319425f, 0.468973825f, -0.140590199f, 0.0155246174f
+  };
+
+  private static final float ROOT_HALF = (float) Math.sqrt(0.5);
+  private static final float DENSITY = (float) (1 / Math.sqrt(2 * Math.PI));
+
+  // Below this SiLU is 0 in a float.
+  private static final float SILU_FLAT = 110;
+
   // Beyond this on either side s(z) is 0 or 1 in a float.
   private static final float GELU_FLAT = 12;
 
   private final Workers workers;
   private final Workers.Task normTask = this::norm;
   private final Workers.Task normBackwardTask = this::normBackward;
+  private final Workers.Task rmsTask = this::rms;
+  private final Workers.Task rmsBackwardTask = this::rmsBackward;
+  private final Workers.Task swigluTask = this::swigluRows;
+  private final Workers.Task swigluBackwardTask = this::swigluBackwardRows;
+  private final Workers.Task rotaryTask = this::rotaryRows;
   private final Workers.Task activationTask = this::activationChunk;
   private final Workers.Task activationBackwardTask = this::activationBackwardChunk;
   private final Workers.Task dropoutTask = this::dropoutRows;
@@ -71,6 +90,8 @@ final class SimdLayers extends Layers {
   private long table;
   private long first;
   private long order;
+  private int heads;
+  private int headWidth;
 
   SimdLayers(Workers workers) {
     this.workers = workers;
@@ -237,6 +258,119 @@ final class SimdLayers extends Layers {
     }
   }
 
+  // Root mean square normalisation.
+
+  @Override
+  void doRmsNorm(
+      int rows,
+      int cols,
+      float eps,
+      Buffer x,
+      long xStride,
+      Buffer gamma,
+      Buffer y,
+      long yStride,
+      Buffer rstd) {
+    this.rows = rows;
+    this.cols = cols;
+    this.eps = eps;
+    this.x = x.segment().address();
+    this.xStride = xStride * 4;
+    this.gamma = gamma.segment().address();
+    this.y = y.segment().address();
+    this.yStride = yStride * 4;
+    this.rstd = rstd == null ? 0 : rstd.segment().address();
+    workers.run(ceilDiv(rows, ROWS), 5L * rows * cols, rmsTask);
+  }
+
+  private void rms(int task, int worker) {
+    long lanes = workers.own(worker).reserve(BYTES);
+    int end = Math.min(rows, (task + 1) * ROWS);
+    for (int r = task * ROWS; r < end; r++) {
+      long row = x + r * xStride;
+      FloatVector squares = FloatVector.zero(F);
+      for (int c = 0; c < cols; c += LANES) {
+        FloatVector v = load(row + c * 4L, F.indexInRange(c, cols));
+        squares = v.fma(v, squares);
+      }
+      store(squares, lanes);
+      float factor = (float) (1 / Math.sqrt((double) Simd.sum(lanes) / cols + eps));
+      for (int c = 0; c < cols; c += LANES) {
+        VectorMask<Float> mask = F.indexInRange(c, cols);
+        FloatVector normal = load(row + c * 4L, mask).mul(factor);
+        store(normal.mul(load(gamma + c * 4L, mask)), y + r * yStride + c * 4L, mask);
+      }
+      if (rstd != 0) {
+        set(rstd + r * 4L, factor);
+      }
+    }
+  }
+
+  @Override
+  void doRmsNormBackward(
+      int rows,
+      int cols,
+      Buffer dy,
+      Buffer x,
+      Buffer gamma,
+      Buffer rstd,
+      float dxBeta,
+      Buffer dx,
+      Buffer dgamma) {
+    this.rows = rows;
+    this.cols = cols;
+    this.dy = dy.segment().address();
+    this.x = x.segment().address();
+    this.gamma = gamma.segment().address();
+    this.rstd = rstd.segment().address();
+    yBeta = dxBeta;
+    y = dx.segment().address();
+    int chunks = ceilDiv(rows, SUM_ROWS);
+    int width = roundUp(cols, LANES);
+    sums = workers.shared().reserve(2L * chunks * width * 4);
+    workers.run(chunks, 10L * rows * cols, rmsBackwardTask);
+    addSums(chunks, width, 0, dgamma.segment().address());
+  }
+
+  private void rmsBackward(int chunk, int worker) {
+    int width = roundUp(cols, LANES);
+    long dgamma = sums + 2L * chunk * width * 4;
+    for (int c = 0; c < width; c += LANES) {
+      store(FloatVector.zero(F), dgamma + c * 4L);
+    }
+    long lanes = workers.own(worker).reserve(BYTES);
+    int end = Math.min(rows, (chunk + 1) * SUM_ROWS);
+    for (int r = chunk * SUM_ROWS; r < end; r++) {
+      long row = (long) r * cols * 4;
+      float factor = get(rstd + r * 4L);
+      FloatVector sumGn = FloatVector.zero(F);
+      for (int c = 0; c < cols; c += LANES) {
+        VectorMask<Float> mask = F.indexInRange(c, cols);
+        long at = c * 4L;
+        FloatVector normal = load(x + row + at, mask).mul(factor);
+        FloatVector d = load(dy + row + at, mask);
+        sumGn = d.mul(load(gamma + at, mask)).fma(normal, sumGn);
+        store(d.fma(normal, load(dgamma + at)), dgamma + at);
+      }
+      store(sumGn, lanes);
+      rmsRowBackward(row, factor, Simd.sum(lanes) / cols);
+    }
+  }
+
+  private void rmsRowBackward(long row, float factor, float meanGn) {
+    for (int c = 0; c < cols; c += LANES) {
+      VectorMask<Float> mask = F.indexInRange(c, cols);
+      long at = row + c * 4L;
+      FloatVector normal = load(x + at, mask).mul(factor);
+      FloatVector g = load(dy + at, mask).mul(load(gamma + c * 4L, mask));
+      FloatVector d = normal.fma(FloatVector.broadcast(F, -meanGn), g).mul(factor);
+      if (yBeta != 0) {
+        d = load(y + at, mask).fma(FloatVector.broadcast(F, yBeta), d);
+      }
+      store(d, y + at, mask);
+    }
+  }
+
   // Activations.
 
   @Override
@@ -256,6 +390,14 @@ final class SimdLayers extends Layers {
 
   /** y = act(x) over {@code count} elements at two addresses, which may be the same. */
   static void activate(Activation activation, int count, long x, long y) {
+    switch (activation) {
+      case GELU_ERF -> geluErf(count, x, y);
+      case SILU -> silu(count, x, y);
+      default -> simple(activation, count, x, y);
+    }
+  }
+
+  private static void simple(Activation activation, int count, long x, long y) {
     for (int i = 0; i < count; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, count);
       FloatVector v = load(x + i * 4L, mask);
@@ -266,6 +408,46 @@ final class SimdLayers extends Layers {
       }
       store(v, y + i * 4L, mask);
     }
+  }
+
+  private static void geluErf(int count, long x, long y) {
+    for (int i = 0; i < count; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, count);
+      FloatVector v = load(x + i * 4L, mask).max(-GELU_FLAT);
+      FloatVector near = v.min(GELU_FLAT);
+      store(v.mul(distribution(near, bell(near))), y + i * 4L, mask);
+    }
+  }
+
+  private static void silu(int count, long x, long y) {
+    for (int i = 0; i < count; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, count);
+      FloatVector v = load(x + i * 4L, mask).max(-SILU_FLAT);
+      store(v.mul(logistic(Simd.exp(v.neg().min(DECAY_MOST)))), y + i * 4L, mask);
+    }
+  }
+
+  /** e^(-x^2 / 2). */
+  private static FloatVector bell(FloatVector x) {
+    return Simd.exp(x.mul(x).mul(-0.5f));
+  }
+
+  /** The standard normal distribution function for |x| up to GELU_FLAT, given its {@link #bell}. */
+  private static FloatVector distribution(FloatVector x, FloatVector bell) {
+    FloatVector z = x.abs().mul(ROOT_HALF);
+    FloatVector t = FloatVector.broadcast(F, 1).div(z.mul(0.5f).add(1));
+    FloatVector sum = FloatVector.broadcast(F, ERFC[9]);
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[8]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[7]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[6]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[5]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[4]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[3]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[2]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[1]));
+    sum = sum.fma(t, FloatVector.broadcast(F, ERFC[0]));
+    FloatVector tail = sum.mul(t).mul(bell).mul(0.5f);
+    return tail.blend(FloatVector.broadcast(F, 1).sub(tail), x.compare(VectorOperators.GE, 0));
   }
 
   /** e^-z of GELU's z at x; finite, so that its product with s(z) is 1 - s(z). */
@@ -308,8 +490,121 @@ final class SimdLayers extends Layers {
             square.fma(FloatVector.broadcast(F, 3 * GELU_3), FloatVector.broadcast(F, GELU_1));
         FloatVector curve = v.mul(s).mul(slope);
         d = d.mul(curve.fma(decay.mul(s), s));
+      } else if (activation == Activation.GELU_ERF) {
+        v = v.max(-GELU_FLAT).min(GELU_FLAT);
+        FloatVector bell = bell(v);
+        d = d.mul(v.mul(bell).fma(FloatVector.broadcast(F, DENSITY), distribution(v, bell)));
+      } else if (activation == Activation.SILU) {
+        d = d.mul(siluSlope(v));
       }
       store(d, y + at, mask);
+    }
+  }
+
+  /** The derivative of SiLU: s + x s (1 - s) with the logistic function s. */
+  private static FloatVector siluSlope(FloatVector x) {
+    FloatVector v = x.max(-SILU_FLAT).min(SILU_FLAT);
+    FloatVector decay = Simd.exp(v.neg().min(DECAY_MOST));
+    FloatVector s = logistic(decay);
+    return v.mul(s).fma(decay.mul(s), s);
+  }
+
+  @Override
+  void doSwiglu(int rows, int cols, Buffer x, Buffer y) {
+    this.rows = rows;
+    this.cols = cols;
+    this.x = x.segment().address();
+    this.y = y.segment().address();
+    workers.run(ceilDiv(rows, ROWS), 16L * rows * cols, swigluTask);
+  }
+
+  private void swigluRows(int task, int worker) {
+    int end = Math.min(rows, (task + 1) * ROWS);
+    for (int r = task * ROWS; r < end; r++) {
+      long gate = x + 8L * r * cols;
+      long up = gate + 4L * cols;
+      long to = y + 4L * r * cols;
+      for (int c = 0; c < cols; c += LANES) {
+        VectorMask<Float> mask = F.indexInRange(c, cols);
+        FloatVector g = load(gate + c * 4L, mask).max(-SILU_FLAT);
+        FloatVector silu = g.mul(logistic(Simd.exp(g.neg().min(DECAY_MOST))));
+        store(silu.mul(load(up + c * 4L, mask)), to + c * 4L, mask);
+      }
+    }
+  }
+
+  @Override
+  void doSwigluBackward(int rows, int cols, Buffer x, Buffer dy, Buffer dx) {
+    this.rows = rows;
+    this.cols = cols;
+    this.x = x.segment().address();
+    this.dy = dy.segment().address();
+    y = dx.segment().address();
+    workers.run(ceilDiv(rows, ROWS), 32L * rows * cols, swigluBackwardTask);
+  }
+
+  private void swigluBackwardRows(int task, int worker) {
+    int end = Math.min(rows, (task + 1) * ROWS);
+    for (int r = task * ROWS; r < end; r++) {
+      long gate = 8L * r * cols;
+      long up = gate + 4L * cols;
+      for (int c = 0; c < cols; c += LANES) {
+        VectorMask<Float> mask = F.indexInRange(c, cols);
+        FloatVector g = load(x + gate + c * 4L, mask);
+        FloatVector u = load(x + up + c * 4L, mask);
+        FloatVector d = load(dy + 4L * r * cols + c * 4L, mask);
+        FloatVector low = g.max(-SILU_FLAT);
+        FloatVector silu = low.mul(logistic(Simd.exp(low.neg().min(DECAY_MOST))));
+        store(d.mul(u).mul(siluSlope(g)), y + gate + c * 4L, mask);
+        store(d.mul(silu), y + up + c * 4L, mask);
+      }
+    }
+  }
+
+  // Rotary positions.
+
+  @Override
+  void doRotary(
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer positions,
+      int tableRows,
+      Buffer angles,
+      boolean inverse,
+      Buffer x,
+      long xStride) {
+    Check.indices("rotary", "positions", positions, rows, 1, tableRows);
+    this.rows = rows;
+    this.heads = heads;
+    this.headWidth = headWidth;
+    ids = positions.segment().address();
+    table = angles.segment().address();
+    scale = inverse ? -1 : 1;
+    this.x = x.segment().address();
+    this.xStride = xStride * 4;
+    workers.run(ceilDiv(rows, ROWS), 3L * rows * heads * headWidth, rotaryTask);
+  }
+
+  private void rotaryRows(int task, int worker) {
+    int half = headWidth / 2;
+    long apart = half * 4L;
+    int end = Math.min(rows, (task + 1) * ROWS);
+    for (int r = task * ROWS; r < end; r++) {
+      long turn = table + (long) getInt(ids + r * 4L) * headWidth * 4;
+      for (int h = 0; h < heads; h++) {
+        long head = x + r * xStride + (long) h * headWidth * 4;
+        for (int i = 0; i < half; i += LANES) {
+          VectorMask<Float> mask = F.indexInRange(i, half);
+          long at = i * 4L;
+          FloatVector cos = load(turn + at, mask);
+          FloatVector sin = load(turn + apart + at, mask).mul(scale);
+          FloatVector a = load(head + at, mask);
+          FloatVector b = load(head + apart + at, mask);
+          store(b.mul(sin).neg().add(a.mul(cos)), head + at, mask);
+          store(a.mul(sin).add(b.mul(cos)), head + apart + at, mask);
+        }
+      }
     }
   }
 

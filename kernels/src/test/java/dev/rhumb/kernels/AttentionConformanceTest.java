@@ -140,6 +140,92 @@ class AttentionConformanceTest extends Conformance {
     attention(4, 16, 0.1f, 3, 1, 11, 30, 1, 0, 22, 50, 8, 8, 3, 64);
   }
 
+  /** The widths and lengths of large models, in one head or a few of them. */
+  @Test
+  void wideHeadsAndLongSequences() {
+    for (int headWidth : new int[] {16, 32, 64, 96, 128}) {
+      attention(1, headWidth, 0.1f, headWidth / 16, 1, 150, 3);
+    }
+    attention(48, 16, 0, 1, 1, 9, 20);
+    attention(6, 128, 0.2f, 2, 1, 17);
+    attention(1, 16, 0.1f, 3, 1, 1024);
+  }
+
+  private void addPadding(int heads, int headWidth, int window, int salt, int... lengths) {
+    int[] ends = offsets(lengths);
+    int rows = ends[lengths.length];
+    int cols = heads * headWidth;
+    each(
+        (kernels, memory) -> {
+          Ints offsets = memory.ints(ends);
+          Matrix q = memory.matrix(rows, cols, stride(cols, salt));
+          Matrix padKey = memory.vector(cols);
+          Matrix padValue = memory.vector(cols);
+          Matrix k = memory.matrix(rows, cols, cols);
+          Matrix v = memory.matrix(rows, cols, cols);
+          // The reference has the padding as rows of its own before each sequence.
+          int[] paddedEnds = new int[lengths.length + 1];
+          int[] padding = new int[lengths.length];
+          for (int b = 0; b < lengths.length; b++) {
+            padding[b] = Math.max(0, window - lengths[b]);
+            paddedEnds[b + 1] = paddedEnds[b] + padding[b] + lengths[b];
+          }
+          double[][][] all = new double[3][paddedEnds[lengths.length]][cols];
+          int[] to = new int[rows];
+          for (int b = 0; b < lengths.length; b++) {
+            for (int i = paddedEnds[b]; i < paddedEnds[b + 1]; i++) {
+              int row = i - paddedEnds[b] - padding[b] + ends[b];
+              boolean real = i - paddedEnds[b] >= padding[b];
+              if (real) {
+                to[row] = i;
+              }
+              for (int c = 0; c < cols; c++) {
+                all[0][i][c] = real ? q.was(row, c) : 0;
+                all[1][i][c] = real ? k.was(row, c) : padKey.was(c);
+                all[2][i][c] = real ? v.was(row, c) : padValue.was(c);
+              }
+            }
+          }
+          ReferenceAttention.Dropout none = new ReferenceAttention.Dropout(0, KEY, STREAM);
+          ReferenceAttention plain =
+              new ReferenceAttention(
+                  ends, heads, headWidth, doubles(q), doubles(k), doubles(v), none, null);
+          ReferenceAttention padded =
+              new ReferenceAttention(
+                  paddedEnds, heads, headWidth, all[0], all[1], all[2], none, null);
+          Matrix logSumExp = memory.matrix(rows, heads, heads, (r, h) -> plain.logSumExp[r][h]);
+          Matrix out = memory.matrix(rows, cols, stride(cols, salt + 1), (r, c) -> plain.out[r][c]);
+          kernels
+              .attention()
+              .addPadding(
+                  lengths.length,
+                  offsets.buffer,
+                  rows,
+                  window,
+                  heads,
+                  headWidth,
+                  q.buffer,
+                  q.stride,
+                  padKey.buffer,
+                  padValue.buffer,
+                  logSumExp.buffer,
+                  out.buffer,
+                  out.stride);
+          out.check("addPadding", headWidth, (r, c) -> padded.out[to[r]][c]);
+        });
+  }
+
+  @Test
+  void addPadding() {
+    int salt = 0;
+    for (int headWidth : POSITIVE) {
+      addPadding(1 + salt % 3, headWidth, 7, salt++, 3, 7, 0, 9, 1);
+    }
+    addPadding(2, 64, 200, 1, 1, 150, 199, 200);
+    addPadding(1, 8, 0, 2, 4, 1);
+    addPadding(1, 8, 5, 2);
+  }
+
   @Test
   void scoresFarApartDoNotOverflow() {
     attention(2, 16, 0, 0, 100, 40, 7);

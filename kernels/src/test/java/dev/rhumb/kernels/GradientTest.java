@@ -120,6 +120,116 @@ class GradientTest extends Conformance {
   }
 
   @Test
+  void rmsNorm() {
+    int rows = 4;
+    int cols = 19;
+    float eps = 0.1f;
+    each(
+        (kernels, memory) -> {
+          Matrix x = memory.matrix(rows, cols, cols);
+          Matrix gamma = memory.vector(cols);
+          Matrix dy = memory.matrix(rows, cols, cols);
+          Matrix y = memory.matrix(rows, cols, cols);
+          Matrix rstd = memory.vector(rows);
+          Matrix dx = memory.matrix(rows, cols, cols);
+          Matrix dgamma = memory.vector(cols, (none, c) -> 0);
+          Layers layers = kernels.layers();
+          layers.rmsNorm(
+              rows, cols, eps, x.buffer, cols, gamma.buffer, y.buffer, cols, rstd.buffer);
+          layers.rmsNormBackward(
+              rows,
+              cols,
+              dy.buffer,
+              x.buffer,
+              gamma.buffer,
+              rstd.buffer,
+              0,
+              dx.buffer,
+              dgamma.buffer);
+          y.now();
+          rstd.now();
+          double[][] at = doubles(x);
+          double[][] scale = doubles(gamma);
+          ToDoubleFunction<double[][]> loss =
+              changed -> {
+                double total = 0;
+                for (int r = 0; r < rows; r++) {
+                  double squares = java.util.Arrays.stream(at[r]).map(v -> v * v).sum();
+                  for (int c = 0; c < cols; c++) {
+                    double normal = at[r][c] / Math.sqrt(squares / cols + eps);
+                    total += dy.was(r, c) * normal * scale[0][c];
+                  }
+                }
+                return total;
+              };
+          check("gradient of rmsNorm in x", dx, at, loss);
+          check("gradient of rmsNorm in gamma", dgamma, scale, loss);
+        });
+  }
+
+  @Test
+  void swiglu() {
+    int rows = 3;
+    int cols = 21;
+    each(
+        (kernels, memory) -> {
+          Matrix x = memory.matrix(rows, 2 * cols, 2 * cols, (r, c) -> 4 * memory.uniform());
+          Matrix dy = memory.matrix(rows, cols, cols);
+          Matrix dx = memory.matrix(rows, 2 * cols, 2 * cols);
+          kernels.layers().swigluBackward(rows, cols, x.buffer, dy.buffer, dx.buffer);
+          check(
+              "gradient of swiglu",
+              dx,
+              doubles(x),
+              at -> {
+                double total = 0;
+                for (int r = 0; r < rows; r++) {
+                  for (int c = 0; c < cols; c++) {
+                    double gate = at[r][c] / (1 + Math.exp(-at[r][c]));
+                    total += dy.was(r, c) * gate * at[r][cols + c];
+                  }
+                }
+                return total;
+              });
+        });
+  }
+
+  @Test
+  void rotary() {
+    int rows = 5;
+    int headWidth = 6;
+    each(
+        (kernels, memory) -> {
+          Ints positions = memory.ints(rows, r -> memory.below(4));
+          Matrix angles =
+              memory.matrix(
+                  4, headWidth, headWidth, (t, c) -> c < 3 ? Math.cos(t + c) : Math.sin(t + c - 3));
+          Matrix x = memory.matrix(rows, 12, 12);
+          // Turned back in place, a gradient in the output becomes that in the input.
+          Matrix d = memory.matrix(rows, 12, 12);
+          kernels
+              .layers()
+              .rotary(rows, 2, headWidth, positions.buffer, 4, angles.buffer, true, d.buffer, 12);
+          check(
+              "gradient of rotary",
+              d,
+              doubles(x),
+              at -> {
+                double total = 0;
+                for (int r = 0; r < rows; r++) {
+                  for (int c = 0; c < 12; c++) {
+                    double angle = positions.was(r) + c % 3;
+                    boolean first = c % headWidth < 3;
+                    double other = first ? -at[r][c + 3] : at[r][c - 3];
+                    total += d.was(r, c) * (at[r][c] * Math.cos(angle) + other * Math.sin(angle));
+                  }
+                }
+                return total;
+              });
+        });
+  }
+
+  @Test
   void activations() {
     for (Activation activation : Activation.values()) {
       each(
@@ -147,6 +257,7 @@ class GradientTest extends Conformance {
                                   * (1
                                       + Math.tanh(
                                           Math.sqrt(2 / Math.PI) * (v + 0.044715 * v * v * v)));
+                          default -> DenseConformanceTest.act(activation, v);
                         };
                     sum += y * weights[0][c];
                   }

@@ -176,6 +176,225 @@ class LayersConformanceTest extends Conformance {
     layerNormBackward(603, 70, 1, false);
   }
 
+  private static double rms(Matrix x, int row, double eps) {
+    double sum = 0;
+    for (int c = 0; c < x.cols; c++) {
+      sum += x.was(row, c) * x.was(row, c);
+    }
+    return 1 / Math.sqrt(sum / x.cols + eps);
+  }
+
+  private void rmsNorm(int rows, int cols, int salt, double magnitude, Memory.Fill fill) {
+    float eps = 1e-6f;
+    each(
+        (kernels, memory) -> {
+          Matrix x =
+              memory.matrix(
+                  rows, cols, stride(cols, salt), fill != null ? fill : (r, c) -> memory.uniform());
+          Matrix gamma = memory.vector(cols);
+          boolean moments = salt % 2 == 0;
+          Matrix y = salt % 3 == 0 ? x : memory.matrix(rows, cols, stride(cols, salt + 1));
+          Matrix rstd = memory.vector(rows);
+          kernels
+              .layers()
+              .rmsNorm(
+                  rows,
+                  cols,
+                  eps,
+                  x.buffer,
+                  x.stride,
+                  gamma.buffer,
+                  y.buffer,
+                  y.stride,
+                  moments ? rstd.buffer : null);
+          y.check(
+              "rmsNorm", cols, magnitude, (r, c) -> x.was(r, c) * rms(x, r, eps) * gamma.was(c));
+          if (moments) {
+            rstd.check("rmsNorm's rstd", cols, 0, (none, r) -> rms(x, r, eps));
+          }
+        });
+  }
+
+  @Test
+  void rmsNorm() {
+    int salt = 0;
+    for (int cols : DenseConformanceTest.with(POSITIVE, 768)) {
+      for (int rows : new int[] {0, 1, 5}) {
+        rmsNorm(rows, cols, salt++, 1, null);
+      }
+    }
+    rmsNorm(801, 70, 1, 1, null);
+    rmsNorm(2, 33, 2, 4, (r, c) -> (c % 3 - 1) * 1e15);
+    rmsNorm(2, 33, 4, 1, (r, c) -> (c % 3 - 1) * 1e-30);
+  }
+
+  private void rmsNormBackward(int rows, int cols, float dxBeta, boolean inPlace) {
+    each(
+        (kernels, memory) -> {
+          Matrix x = memory.matrix(rows, cols, cols);
+          Matrix gamma = memory.vector(cols);
+          Matrix rstd = memory.vector(rows, (none, r) -> rms(x, r, 1e-3));
+          Matrix dy = memory.matrix(rows, cols, cols);
+          Matrix dx =
+              inPlace
+                  ? dy
+                  : memory.matrix(
+                      rows, cols, cols, (r, c) -> dxBeta == 0 ? Double.NaN : memory.uniform());
+          Matrix dgamma = memory.vector(cols);
+          kernels
+              .layers()
+              .rmsNormBackward(
+                  rows,
+                  cols,
+                  dy.buffer,
+                  x.buffer,
+                  gamma.buffer,
+                  rstd.buffer,
+                  dxBeta,
+                  dx.buffer,
+                  dgamma.buffer);
+          double steepest = 1;
+          double[] along = new double[rows];
+          for (int r = 0; r < rows; r++) {
+            steepest = Math.max(steepest, 1 + rstd.was(r));
+            for (int c = 0; c < cols; c++) {
+              along[r] += dy.was(r, c) * gamma.was(c) * x.was(r, c) * rstd.was(r) / cols;
+            }
+          }
+          dx.check(
+              "rmsNormBackward's dx",
+              cols,
+              steepest,
+              (r, c) ->
+                  (dxBeta == 0 ? 0 : dxBeta * dx.was(r, c))
+                      + rstd.was(r)
+                          * (dy.was(r, c) * gamma.was(c) - x.was(r, c) * rstd.was(r) * along[r]));
+          dgamma.check(
+              "rmsNormBackward's dgamma",
+              rows,
+              (none, c) -> {
+                double sum = dgamma.was(c);
+                for (int r = 0; r < rows; r++) {
+                  sum += dy.was(r, c) * x.was(r, c) * rstd.was(r);
+                }
+                return sum;
+              });
+        });
+  }
+
+  @Test
+  void rmsNormBackward() {
+    int salt = 0;
+    for (int cols : DenseConformanceTest.with(POSITIVE, 768)) {
+      for (int rows : new int[] {0, 1, 5}) {
+        salt++;
+        rmsNormBackward(rows, cols, new float[] {0, 1, 0.5f}[salt % 3], salt % 6 == 0);
+      }
+    }
+    rmsNormBackward(603, 70, 1, false);
+  }
+
+  private void swiglu(int rows, int cols, boolean inPlace, Memory.Fill fill) {
+    each(
+        (kernels, memory) -> {
+          Matrix x =
+              memory.matrix(
+                  rows, 2 * cols, 2 * cols, fill != null ? fill : (r, c) -> 6 * memory.uniform());
+          Matrix y = memory.matrix(rows, cols, cols);
+          kernels.layers().swiglu(rows, cols, x.buffer, y.buffer);
+          y.check(
+              "swiglu",
+              4,
+              (r, c) ->
+                  DenseConformanceTest.act(Activation.SILU, x.was(r, c)) * x.was(r, cols + c));
+          Matrix dy = memory.matrix(rows, cols, cols);
+          Matrix dx = inPlace ? x : memory.matrix(rows, 2 * cols, 2 * cols);
+          kernels.layers().swigluBackward(rows, cols, x.buffer, dy.buffer, dx.buffer);
+          dx.check(
+              "swigluBackward",
+              16,
+              (r, c) ->
+                  c < cols
+                      ? dy.was(r, c) * x.was(r, cols + c) * slope(Activation.SILU, x.was(r, c))
+                      : dy.was(r, c - cols)
+                          * DenseConformanceTest.act(Activation.SILU, x.was(r, c - cols)));
+        });
+  }
+
+  @Test
+  void swiglu() {
+    int salt = 0;
+    for (int cols : DenseConformanceTest.with(POSITIVE, 2048)) {
+      for (int rows : new int[] {0, 1, cols == 17 ? 201 : 5}) {
+        swiglu(rows, cols, salt++ % 2 == 0, null);
+      }
+    }
+    swiglu(3, 5, false, (r, c) -> c < 5 ? new double[] {-1e20, 1e20, -1e4, 1e4, 1e-20}[c] : 0.5);
+  }
+
+  private void rotary(int rows, int heads, int headWidth, int salt) {
+    int table = 9;
+    boolean inverse = salt % 2 == 1;
+    each(
+        (kernels, memory) -> {
+          Ints positions = memory.ints(rows, r -> memory.below(table));
+          Matrix angles = memory.matrix(table, headWidth, headWidth);
+          Matrix x = memory.matrix(rows, heads * headWidth, stride(heads * headWidth, salt));
+          kernels
+              .layers()
+              .rotary(
+                  rows,
+                  heads,
+                  headWidth,
+                  positions.buffer,
+                  table,
+                  angles.buffer,
+                  inverse,
+                  x.buffer,
+                  x.stride);
+          int half = headWidth / 2;
+          x.check(
+              "rotary",
+              2,
+              (r, c) -> {
+                int i = c % headWidth;
+                double cos = angles.was(positions.was(r), i % half);
+                double sin = angles.was(positions.was(r), half + i % half);
+                double other = x.was(r, i < half ? c + half : c - half);
+                return x.was(r, c) * cos + ((i < half) == inverse ? 1 : -1) * other * sin;
+              });
+        });
+  }
+
+  @Test
+  void rotary() {
+    int salt = 0;
+    for (int headWidth : new int[] {2, 4, 6, 14, 16, 18, 30, 32, 34, 64, 66, 96, 128}) {
+      for (int rows : new int[] {0, 1, headWidth == 16 ? 201 : 5}) {
+        rotary(rows, 1 + salt % 3, headWidth, salt++);
+      }
+    }
+    rotary(3, 48, 16, 1);
+  }
+
+  @Test
+  void rotaryTurnsBack() {
+    each(
+        (kernels, memory) -> {
+          Ints positions = memory.ints(3, r -> 1 + r);
+          Matrix angles =
+              memory.matrix(
+                  4, 10, 10, (t, c) -> c < 5 ? Math.cos(t * (c + .3)) : Math.sin(t * (c - 4.7)));
+          Matrix x = memory.matrix(3, 20, 20);
+          for (boolean inverse : new boolean[] {false, true}) {
+            kernels
+                .layers()
+                .rotary(3, 2, 10, positions.buffer, 4, angles.buffer, inverse, x.buffer, 20);
+          }
+          x.check("rotary and its inverse", 4, x::was);
+        });
+  }
+
   private static double slope(Activation activation, double x) {
     return switch (activation) {
       case NONE -> 1;
@@ -185,6 +404,13 @@ class LayersConformanceTest extends Conformance {
         double root = 2 * Math.sqrt(2 / Math.PI);
         double s = 1 / (1 + Math.exp(-root * (x + 0.044715 * x * x * x)));
         yield s + x * s * (1 - s) * root * (1 + 3 * 0.044715 * x * x);
+      }
+      case GELU_ERF ->
+          DenseConformanceTest.normalDistribution(x)
+              + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+      case SILU -> {
+        double s = 1 / (1 + Math.exp(-x));
+        yield s * (1 + x * (1 - s));
       }
     };
   }

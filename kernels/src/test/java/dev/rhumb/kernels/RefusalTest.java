@@ -280,6 +280,79 @@ class RefusalTest extends Conformance {
                     c.b("dx"),
                     c.b("dgamma"),
                     c.b("dbeta")));
+    new Call("rmsNorm", "rstd")
+        .count("rows", 3)
+        .count("cols", 4)
+        .matrix("x", 3, 4)
+        .floats("gamma", 4)
+        .matrix("y", 3, 4)
+        .floats("rstd", 3)
+        .body(
+            c ->
+                layers.rmsNorm(
+                    c.n("rows"),
+                    c.n("cols"),
+                    1e-5f,
+                    c.b("x"),
+                    c.stride("x"),
+                    c.b("gamma"),
+                    c.b("y"),
+                    c.stride("y"),
+                    c.b("rstd")));
+    new Call("rmsNormBackward")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("dy", 12)
+        .floats("x", 12)
+        .floats("gamma", 4)
+        .floats("rstd", 3)
+        .floats("dx", 12)
+        .floats("dgamma", 4)
+        .body(
+            c ->
+                layers.rmsNormBackward(
+                    c.n("rows"),
+                    c.n("cols"),
+                    c.b("dy"),
+                    c.b("x"),
+                    c.b("gamma"),
+                    c.b("rstd"),
+                    0,
+                    c.b("dx"),
+                    c.b("dgamma")));
+    new Call("swiglu")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("x", 24)
+        .floats("y", 12)
+        .body(c -> layers.swiglu(c.n("rows"), c.n("cols"), c.b("x"), c.b("y")));
+    new Call("swigluBackward")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("x", 24)
+        .floats("dy", 12)
+        .floats("dx", 24)
+        .body(c -> layers.swigluBackward(c.n("rows"), c.n("cols"), c.b("x"), c.b("dy"), c.b("dx")));
+    new Call("rotary")
+        .count("rows", 3)
+        .count("heads", 2)
+        .count("headWidth", 4)
+        .count("tableRows", 6)
+        .ints("positions", 5, 0, 2)
+        .floats("angles", 24)
+        .matrix("x", 3, 8)
+        .body(
+            c ->
+                layers.rotary(
+                    c.n("rows"),
+                    c.n("heads"),
+                    c.n("headWidth"),
+                    c.b("positions"),
+                    c.n("tableRows"),
+                    c.b("angles"),
+                    false,
+                    c.b("x"),
+                    c.stride("x")));
     new Call("activation")
         .count("count", 9)
         .floats("x", 9)
@@ -412,6 +485,34 @@ class RefusalTest extends Conformance {
                     c.stride("dk"),
                     c.b("dv"),
                     c.stride("dv")));
+    new Call("addPadding")
+        .count("sequences", 2)
+        .count("rows", 5)
+        .count("window", 4)
+        .count("heads", 2)
+        .count("headWidth", 3)
+        .ints("offsets", 0, 2, 5)
+        .matrix("q", 5, 6)
+        .floats("padKey", 6)
+        .floats("padValue", 6)
+        .floats("logSumExp", 10)
+        .matrix("out", 5, 6)
+        .body(
+            c ->
+                attention.addPadding(
+                    c.n("sequences"),
+                    c.b("offsets"),
+                    c.n("rows"),
+                    c.n("window"),
+                    c.n("heads"),
+                    c.n("headWidth"),
+                    c.b("q"),
+                    c.stride("q"),
+                    c.b("padKey"),
+                    c.b("padValue"),
+                    c.b("logSumExp"),
+                    c.b("out"),
+                    c.stride("out")));
     new Call("attentionLast")
         .count("keys", 4)
         .count("heads", 2)
