@@ -1,6 +1,7 @@
 package dev.rhumb.interpret;
 
 import dev.rhumb.data.Attributes;
+import dev.rhumb.eval.TwoSided;
 import java.util.Arrays;
 
 /**
@@ -258,7 +259,7 @@ public final class FeatureStatistics {
         double with = withAttribute[a];
         correlation[at] = (n * sumWith[a] - sum * with) / Math.sqrt(spread * (with * (n - with)));
         double total = variance[a] + mean * mean * excessSquares[a];
-        pValue[at] = Normal.twoSided(covariance[a] / Math.sqrt(total));
+        pValue[at] = TwoSided.normal(covariance[a] / Math.sqrt(total));
         if (!(spread > 0) || with == 0 || with == n) {
           correlation[at] = Double.NaN;
           pValue[at] = Double.NaN;

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.rhumb.data.Attributes;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.DatasetBuilder;
+import dev.rhumb.eval.TwoSided;
 import dev.rhumb.kernels.Philox;
 import java.util.Arrays;
 import org.junit.jupiter.api.AfterEach;
@@ -202,7 +203,7 @@ class FeatureStatisticsTest {
     "40, 0"
   })
   void normalTail(double z, double p) {
-    assertEquals(p, Normal.twoSided(z), Math.max(1e-300, p * (p > 1e-3 || z == 8 ? 1e-11 : 1e-4)));
+    assertEquals(p, TwoSided.normal(z), Math.max(1e-300, p * (p > 1e-3 || z == 8 ? 1e-11 : 1e-4)));
   }
 
   @Test
