@@ -52,6 +52,20 @@ public final class Attributes {
     }
   }
 
+  /**
+   * Takes over arrays of names in lexicographic order, each of which an item has: the attributes of
+   * item i are {@code values[starts[i - 1] .. starts[i]]}, ascending.
+   */
+  Attributes(List<String> names, int[] starts, int[] values) {
+    this.names = List.copyOf(names);
+    this.starts = starts;
+    this.values = values;
+    items = new int[names.size()];
+    for (int attribute : values) {
+      items[attribute]++;
+    }
+  }
+
   /** The names, in lexicographic order. */
   public List<String> names() {
     return names;

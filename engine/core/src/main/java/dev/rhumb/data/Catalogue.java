@@ -20,7 +20,8 @@ public final class Catalogue {
   private final List<String> ids;
   private final List<String> titles;
   private final Attributes attributes;
-  private final Map<String, Integer> byId;
+  // A hash table of items with linear probing, 0 where a place is free: millions of items fit.
+  private final int[] byId;
 
   /**
    * {@code items.get(i - 1)} is item i.
@@ -28,17 +29,36 @@ public final class Catalogue {
    * @throws IllegalArgumentException when two items have one external id
    */
   Catalogue(List<Item> items) {
-    ids = items.stream().map(Item::id).toList();
-    titles = items.stream().map(Item::title).toList();
-    attributes = new Attributes(items.stream().map(Item::attributes).toList());
-    byId = HashMap.newHashMap(items.size());
-    for (int i = 0; i < ids.size(); i++) {
-      Integer earlier = byId.putIfAbsent(ids.get(i), i + 1);
-      if (earlier != null) {
+    this(
+        items.stream().map(Item::id).toList(),
+        items.stream().map(Item::title).toList(),
+        new Attributes(items.stream().map(Item::attributes).toList()));
+  }
+
+  /** Takes over unchangeable lists: item i is at i - 1. */
+  Catalogue(List<String> ids, List<String> titles, Attributes attributes) {
+    this.ids = ids;
+    this.titles = titles;
+    this.attributes = attributes;
+    byId = new int[Integer.highestOneBit(Math.max(1, ids.size())) * 4];
+    for (int item = 1; item <= ids.size(); item++) {
+      String id = ids.get(item - 1);
+      int place = place(id);
+      if (byId[place] != 0) {
         throw new IllegalArgumentException(
-            "items " + earlier + " and " + (i + 1) + " are both \"" + ids.get(i) + "\"");
+            "items " + byId[place] + " and " + item + " are both \"" + id + "\"");
       }
+      byId[place] = item;
     }
+  }
+
+  /** Where the item of that id is in the table, or would be. */
+  private int place(String id) {
+    int place = id.hashCode() * 0x9E3779B9 >>> Integer.numberOfLeadingZeros(byId.length - 1);
+    while (byId[place] != 0 && !ids.get(byId[place] - 1).equals(id)) {
+      place = place + 1 & byId.length - 1;
+    }
+    return place;
   }
 
   /** V: how many items there are. */
@@ -59,7 +79,7 @@ public final class Catalogue {
 
   /** The item of that external id; 0 where there is none. */
   public int itemOf(String externalId) {
-    return byId.getOrDefault(externalId, 0);
+    return byId[place(externalId)];
   }
 
   /** The attributes of the items. */

@@ -28,6 +28,8 @@ public final class Columns {
   private final int count;
   private final int[] items;
   private final int[] users;
+  private final int[] people;
+  private final int[] places;
   private final boolean[] second;
   // The values of column c are values[starts[c] .. starts[c + 1]], of rows ascending.
   private final int[] starts;
@@ -38,6 +40,8 @@ public final class Columns {
     this.count = count;
     items = Arrays.copyOf(builder.items, builder.rows);
     users = Arrays.copyOf(builder.users, builder.rows);
+    people = Arrays.copyOf(builder.people, builder.rows);
+    places = Arrays.copyOf(builder.places, builder.rows);
     second = Arrays.copyOf(builder.second, builder.rows);
     starts = new int[count + 1];
     for (int e = 0; e < builder.entries; e++) {
@@ -134,10 +138,7 @@ public final class Columns {
   public static Columns randomDirections(
       Kernels kernels, Model model, Site site, int count, long seed, Positions positions) {
     int width = model.config().width();
-    float[] directions = new float[Math.multiplyExact(count, width)];
-    for (int i = 0; i < directions.length; i++) {
-      directions[i] = (float) Philox.normal(seed, DIRECTIONS, i / width, i % width);
-    }
+    float[] directions = directions(count, width, seed);
     int most = 4096;
     try (Buffer w = kernels.allocate(DType.F32, directions.length);
         Buffer y = kernels.allocate(DType.F32, (long) most * count)) {
@@ -177,6 +178,15 @@ public final class Columns {
     }
   }
 
+  /** The random directions (count, D), not yet of length 1. */
+  static float[] directions(int count, int width, long seed) {
+    float[] directions = new float[Math.multiplyExact(count, width)];
+    for (int i = 0; i < directions.length; i++) {
+      directions[i] = (float) Philox.normal(seed, DIRECTIONS, i / width, i % width);
+    }
+    return directions;
+  }
+
   /** Takes the values of one batch of hidden states, (rows, D). */
   private interface Take {
     void batch(Builder builder, int rows, Buffer state);
@@ -206,7 +216,7 @@ public final class Columns {
   static Columns of(float[][] rows, int[] items, int[] users, boolean[] second) {
     Builder builder = new Builder();
     for (int r = 0; r < rows.length; r++) {
-      builder.row(items[r], users[r], second[r]);
+      builder.row(items[r], users[r], users[r], r, second[r]);
       for (int c = 0; c < rows[r].length; c++) {
         builder.entry(r, c, rows[r][c]);
       }
@@ -233,6 +243,16 @@ public final class Columns {
     return users[position];
   }
 
+  /** The user in the dataset; for given values, the user. */
+  int person(int position) {
+    return people[position];
+  }
+
+  /** The place of the item in the user's sequence; for given values, the position. */
+  int place(int position) {
+    return places[position];
+  }
+
   boolean second(int position) {
     return second[position];
   }
@@ -257,6 +277,8 @@ public final class Columns {
     private int rows;
     private int[] items = new int[1024];
     private int[] users = new int[1024];
+    private int[] people = new int[1024];
+    private int[] places = new int[1024];
     private boolean[] second = new boolean[1024];
     private int entries;
     private int[] columns = new int[4096];
@@ -275,14 +297,14 @@ public final class Columns {
       for (int i = 0; i < batch.sequences(); i++) {
         int user = readers++;
         boolean half = (Philox.bits(0, HALVES, reader.user(i), 0) & 1) == 1;
+        int start = batch.offset(i);
         int end = batch.offset(i + 1);
-        for (int r = batch.offset(i); r < end; r++) {
-          if (held == Positions.Item.CURRENT) {
+        int later = held == Positions.Item.NEXT ? 1 : 0;
+        for (int r = start; r < end; r++) {
+          if (r + later < end) {
             positionOf[r] = rows;
-            row(batch.item(r), user, half);
-          } else if (r + 1 < end) {
-            positionOf[r] = rows;
-            row(batch.item(r + 1), user, half);
+            int place = reader.place(i) + r + later - start;
+            row(batch.item(r + later), user, reader.user(i), place, half);
           } else {
             positionOf[r] = NONE;
           }
@@ -308,15 +330,19 @@ public final class Columns {
       }
     }
 
-    void row(int item, int user, boolean half) {
+    void row(int item, int user, int person, int place, boolean half) {
       if (rows == items.length) {
         int grown = Math.multiplyExact(rows, 2);
         items = Arrays.copyOf(items, grown);
         users = Arrays.copyOf(users, grown);
+        people = Arrays.copyOf(people, grown);
+        places = Arrays.copyOf(places, grown);
         second = Arrays.copyOf(second, grown);
       }
       items[rows] = item;
       users[rows] = user;
+      people[rows] = person;
+      places[rows] = place;
       second[rows++] = half;
     }
 

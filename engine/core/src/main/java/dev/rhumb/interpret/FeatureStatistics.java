@@ -351,12 +351,13 @@ public final class FeatureStatistics {
   }
 
   /** An int that sorts as the float does. */
-  private static int sortable(float value) {
+  static int sortable(float value) {
     int bits = Float.floatToRawIntBits(value);
     return bits ^ (bits >> 31 & Integer.MAX_VALUE);
   }
 
-  private static float value(long key) {
+  /** The float of a key whose high half is {@link #sortable}. */
+  static float value(long key) {
     int bits = (int) (key >> 32);
     return Float.intBitsToFloat(bits ^ (bits >> 31 & Integer.MAX_VALUE));
   }

@@ -110,6 +110,11 @@ public final class StateReader implements AutoCloseable {
     return sequences.user(inBatch[i]);
   }
 
+  /** The place in its sequence of the first row of the {@code i}th sequence of the batch. */
+  public int place(int i) {
+    return sequences.length(inBatch[i]) - length(inBatch[i]);
+  }
+
   private int length(int sequence) {
     return Math.min(maxLength, sequences.length(sequence));
   }

@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class GeneratedWorldTest {
   private static final GeneratedWorld.Config TINY =
@@ -178,6 +179,162 @@ class GeneratedWorldTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> new GeneratedWorld.Config(5, 1, 1, 1, 1, 1, 1, Double.NaN, .5, .5));
+  }
+
+  /** What a seed gave once it gives for ever: results elsewhere rest on these worlds. */
+  @Test
+  void worldsStayWhatTheyWere() {
+    GeneratedWorld.Config quick =
+        new GeneratedWorld.Config(200, 200, 8, 3, 10, 40, .8, .85, .6, .01);
+    assertEquals(
+        "25769e283d0804eed650a740ccf41afe41c2ed5735141b0ac1d8bf697ddffa28",
+        fingerprint(GeneratedWorld.Config.demo(), 1));
+    assertEquals(
+        "b1599da3d486c4309be1f7bc4da3fbc9d818cf2f0d60ca66b91290f186964039", fingerprint(quick, 1));
+    assertEquals(
+        "fbe91e33b543ed02db65e68d0612cd52306fc30b128c0cd37ae21ca58a347561",
+        fingerprint(GeneratedWorld.Config.named("toy"), 1));
+  }
+
+  private static String fingerprint(GeneratedWorld.Config config, long seed) {
+    try (GeneratedWorld world = GeneratedWorld.make(config, seed)) {
+      return world.dataset().fingerprint();
+    }
+  }
+
+  /** Of middle size, with all that a world can have. */
+  @Test
+  void aDeepWorldIsAsTheSpecificationSays() {
+    GeneratedWorld.Config config =
+        GeneratedWorld.Config.named("small").with("users", 3000).with("trend", 1);
+    try (GeneratedWorld world = GeneratedWorld.make(config, 5)) {
+      Dataset d = world.dataset();
+      Truth truth = world.truth();
+      assertEquals(39, truth.interests());
+      assertEquals(-1, truth.parent(2));
+      assertEquals(0, truth.parent(3));
+      assertEquals(2, truth.parent(11));
+      assertEquals(3, truth.parent(12));
+      assertEquals(36, truth.parents().size());
+      assertEquals("interest-03", truth.parents().get("interest-12"));
+      int[] items = new int[39];
+      for (int item = 1; item <= d.items(); item++) {
+        for (int z : truth.of(item)) {
+          items[z]++;
+          assertTrue(truth.parent(z) < 0 || truth.has(item, truth.parent(z)));
+          assertTrue(d.attributes().has(item, d.attributes().find(truth.name(z))));
+        }
+        assertEquals(truth.of(item).length, d.attributes().of(item).length);
+      }
+      // Leaves, which have no items but their own: frequent ones have more.
+      assertTrue(items[12] + items[13] + items[14] > 1.3 * (items[36] + items[37] + items[38]));
+
+      long astray = 0;
+      long exchanged = 0;
+      long steps = 0;
+      int[][] together = new int[39][39];
+      for (int user = 0; user < d.users(); user++) {
+        for (int t = 0; t < d.length(user); t++) {
+          int[] held = truth.held(user, t);
+          assertEquals(3, Arrays.stream(held).distinct().count());
+          assertTrue(Arrays.binarySearch(held, truth.mood(user, t)) >= 0);
+          astray += truth.has(d.item(user, t), truth.mood(user, t)) ? 0 : 1;
+          if (t > 0) {
+            steps++;
+            exchanged += Arrays.equals(held, truth.held(user, t - 1)) ? 0 : 1;
+          }
+        }
+        for (int a : truth.held(user, 0)) {
+          for (int b : truth.held(user, 0)) {
+            together[a][b]++;
+          }
+        }
+      }
+      assertTrue(astray < .03 * d.interactions(), astray + " of " + d.interactions());
+      assertEquals(.01, exchanged / (double) steps, .002);
+      // Relatives come together more than chance: three of 39, weighted by frequency.
+      double kin = 0;
+      double strangers = 0;
+      int relatives = 0;
+      int others = 0;
+      for (int a = 3; a < 39; a++) {
+        for (int b = 3; b < a; b++) {
+          double lift = together[a][b] * 3000. / ((double) together[a][a] * together[b][b]);
+          if (truth.parent(a) == truth.parent(b) || truth.parent(a) == b) {
+            kin += lift;
+            relatives++;
+          } else {
+            strangers += lift;
+            others++;
+          }
+        }
+      }
+      assertTrue(
+          kin / relatives > 1.25 * strangers / others,
+          kin / relatives + " and " + strangers / others);
+    }
+  }
+
+  /** With a trend, what users hold depends on when they come. */
+  @Test
+  void interestsComeAndGoOverTheYear() {
+    for (double trend : new double[] {0, 2}) {
+      GeneratedWorld.Config config =
+          new GeneratedWorld.Config(4000, 200, 5, 1, 2, 2, .8, .5, 0, 0).with("trend", trend);
+      try (GeneratedWorld world = GeneratedWorld.make(config, 1)) {
+        int[][] seasons = new int[4][5];
+        for (int user = 0; user < 4000; user++) {
+          int season = (int) (world.dataset().userTime(user) / 250_000_000);
+          seasons[season][world.truth().mood(user, 0)]++;
+        }
+        double most = 0;
+        for (int z = 0; z < 5; z++) {
+          int interest = z;
+          int[] of = Arrays.stream(seasons).mapToInt(season -> season[interest]).toArray();
+          most =
+              Math.max(
+                  most,
+                  Arrays.stream(of).max().getAsInt() / (1. + Arrays.stream(of).min().getAsInt()));
+        }
+        assertTrue(trend == 0 ? most < 1.6 : most > 4, "trend " + trend + ": " + most);
+      }
+    }
+  }
+
+  @Test
+  void everyItemIsThereWhereThatIsWanted() {
+    GeneratedWorld.Config config =
+        GeneratedWorld.Config.named("100k").with("users", 50).with("items", 20_000);
+    try (GeneratedWorld world = GeneratedWorld.make(config, 1)) {
+      assertEquals(20_000, world.dataset().items());
+      assertEquals("20000", world.dataset().itemId(20_000));
+      assertEquals(777, world.dataset().itemOf("777"));
+      assertEquals(0, world.dataset().itemOf("20001"));
+      assertEquals(0, world.dataset().itemOf("no"));
+    }
+  }
+
+  @Test
+  void settingsByName() {
+    GeneratedWorld.Config toy = GeneratedWorld.Config.named("toy");
+    assertEquals(.25, toy.with("drift", .25).drift());
+    assertTrue(toy.with("everyItem", 1).everyItem());
+    assertEquals(toy, toy.with("users", toy.users()));
+    for (String name : GeneratedWorld.Config.names()) {
+      GeneratedWorld.Config.named(name);
+    }
+    for (Executable wrong :
+        new Executable[] {
+          () -> toy.with("size", 3),
+          () -> toy.with("users", 1.5),
+          () -> toy.with("everyItem", 2),
+          () -> toy.with("drift", 2),
+          () -> toy.with("roots", 0),
+          () -> toy.with("correlation", 1).with("interests", 5000),
+          () -> GeneratedWorld.Config.named("tiny")
+        }) {
+      assertThrows(IllegalArgumentException.class, wrong);
+    }
   }
 
   private static int share(GeneratedWorld world, int a, int b) {
