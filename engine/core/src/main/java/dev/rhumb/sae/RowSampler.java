@@ -1,17 +1,17 @@
 package dev.rhumb.sae;
 
-import dev.rhumb.data.Sequences;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
-import dev.rhumb.model.Model;
-import dev.rhumb.model.Site;
 
 /**
- * Draws hidden states in random order. Where all fit the memory, each epoch draws every row once;
- * where they do not, sequences are read in a random order and their rows drawn from a buffer that
- * is filled up whenever half of it is gone. The draws depend on the seed alone.
+ * Draws hidden states in random order. Where all fit the memory, each epoch draws every row once,
+ * and the draws depend on the rows and the seed alone; where they do not, the reader's pieces are
+ * read in a random order and their rows drawn from a buffer that is filled up whenever half of it
+ * is gone, and the draws depend on the pieces, the memory and the largest draw too.
+ *
+ * <p>Ownership: closes its reader. Threads: one at a time.
  */
 final class RowSampler implements RowSource {
   private static final long DRAW = 0x5AE0;
@@ -20,8 +20,7 @@ final class RowSampler implements RowSource {
   private final Kernels kernels;
   private final int width;
   private final long seed;
-  private final Sequences sequences;
-  private final StateReader reader;
+  private final RowReader reader;
   private final long rows;
   private final int capacity;
   private final boolean whole;
@@ -41,19 +40,11 @@ final class RowSampler implements RowSource {
    * @param bytes memory for hidden states
    * @param batch most rows of one draw
    */
-  RowSampler(
-      Kernels kernels,
-      Model model,
-      Site site,
-      Sequences sequences,
-      long bytes,
-      int batch,
-      long seed) {
+  RowSampler(Kernels kernels, RowReader reader, long bytes, int batch, long seed) {
     this.kernels = kernels;
-    this.sequences = sequences;
+    this.reader = reader;
     this.seed = seed;
-    width = model.config().width();
-    reader = new StateReader(kernels, model, site, sequences);
+    width = reader.width();
     rows = reader.rows();
     long room = Math.min(bytes / (4L * width), Integer.MAX_VALUE / 2);
     whole = rows <= room;
@@ -80,12 +71,19 @@ final class RowSampler implements RowSource {
     for (int i = 0; i < capacity; i++) {
       slots[i] = i;
     }
-    if (!whole) {
-      reader.restart(order(0));
-    }
-    fill();
-    if (whole) {
-      reader.close();
+    boolean filled = false;
+    try {
+      if (!whole) {
+        reader.restart(order(0));
+      }
+      fill();
+      filled = true;
+    } finally {
+      if (!filled) {
+        close();
+      } else if (whole) {
+        reader.close();
+      }
     }
   }
 
@@ -123,7 +121,7 @@ final class RowSampler implements RowSource {
           continue;
         }
         readFrom = 0;
-        readTo = reader.batch().rows();
+        readTo = reader.count();
       }
       int n = Math.min(capacity - live, readTo - readFrom);
       Buffer part = reader.state().slice((long) readFrom * width, (long) n * width);
@@ -134,9 +132,9 @@ final class RowSampler implements RowSource {
     }
   }
 
-  /** The sequences in the random order of an epoch. */
+  /** The pieces in the random order of an epoch. */
   private int[] order(int epoch) {
-    int[] order = new int[sequences.count()];
+    int[] order = new int[reader.pieces()];
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
     }

@@ -109,19 +109,57 @@ public final class SaeTrainer implements AutoCloseable {
       IntFunction<SaeListener> listeners) {
     SaeConfig stream = requireOneStream(configs);
     stream.site().requireIn(model.config());
-    RowSource source =
-        new RowSampler(
-            kernels,
-            model,
-            stream.site(),
-            data,
-            stream.bufferBytes(),
-            stream.batch(),
-            stream.seed());
+    RowReader reader = new ModelRows(kernels, model, stream.site(), data);
+    return train(
+        kernels,
+        sampler(kernels, reader, stream),
+        model.config().width(),
+        origin(data.dataset().name(), data.dataset().fingerprint()),
+        configs,
+        listeners);
+  }
+
+  /**
+   * Trains several autoencoders on one stream of hidden states from a cache.
+   *
+   * @throws dev.rhumb.checkpoint.FormatException when a shard is damaged: it names the file and the
+   *     mend
+   * @throws IllegalArgumentException when the cache is of another site, or as above
+   */
+  public static List<SaeResult> train(
+      Kernels kernels,
+      ActivationCache cache,
+      List<SaeConfig> configs,
+      IntFunction<SaeListener> listeners) {
+    SaeConfig stream = requireOneStream(configs);
+    if (!stream.site().equals(cache.site())) {
+      throw new IllegalArgumentException(
+          "SAE: the cache "
+              + cache.folder()
+              + " holds hidden states at '"
+              + cache.site()
+              + "', not at '"
+              + stream.site()
+              + "'; fill a cache for that site in another folder");
+    }
+    return train(
+        kernels,
+        sampler(kernels, cache.reader(kernels), stream),
+        cache.width(),
+        origin(cache.datasetName(), cache.datasetFingerprint()),
+        configs,
+        listeners);
+  }
+
+  private static Map<String, Object> origin(String dataset, String fingerprint) {
     Map<String, Object> origin = new LinkedHashMap<>();
-    origin.put("dataset", data.dataset().name());
-    origin.put("dataset_fingerprint", data.dataset().fingerprint());
-    return train(kernels, source, model.config().width(), origin, configs, listeners);
+    origin.put("dataset", dataset);
+    origin.put("dataset_fingerprint", fingerprint);
+    return origin;
+  }
+
+  private static RowSampler sampler(Kernels kernels, RowReader reader, SaeConfig stream) {
+    return new RowSampler(kernels, reader, stream.bufferBytes(), stream.batch(), stream.seed());
   }
 
   private static SaeConfig requireOneStream(List<SaeConfig> configs) {

@@ -319,8 +319,7 @@ class SaeTrainerTest {
     try (Kernels kernels = Kernels.open();
         Dataset dataset = dataset();
         Model model = model(kernels, dataset);
-        RowSampler sampler =
-            new RowSampler(kernels, model, SITE, Sequences.all(dataset), 1 << 20, 10, 3)) {
+        RowSampler sampler = sampler(kernels, model, dataset, 1 << 20)) {
       int rows = (int) sampler.rows();
       // Of sequences longer than the model's 8 positions the newest 8 count.
       long expected = 0;
@@ -342,17 +341,18 @@ class SaeTrainerTest {
     try (Kernels kernels = Kernels.open();
         Dataset dataset = dataset();
         Model model = model(kernels, dataset);
-        RowSampler whole =
-            new RowSampler(kernels, model, SITE, Sequences.all(dataset), 1 << 20, 10, 3);
-        RowSampler part =
-            new RowSampler(kernels, model, SITE, Sequences.all(dataset), 4L * WIDTH * 64, 10, 3)) {
+        RowSampler whole = sampler(kernels, model, dataset, 1 << 20);
+        RowSampler part = sampler(kernels, model, dataset, 4L * WIDTH * 64)) {
       float[] all = draw(kernels, whole, (int) whole.rows());
       float[] many = draw(kernels, part, (int) (4 * part.rows()));
       assertArrayEquals(distinct(all), distinct(many));
-      assertThrows(
-          IllegalArgumentException.class,
-          () -> new RowSampler(kernels, model, SITE, Sequences.all(dataset), 64, 10, 3));
+      assertThrows(IllegalArgumentException.class, () -> sampler(kernels, model, dataset, 64));
     }
+  }
+
+  private static RowSampler sampler(Kernels kernels, Model model, Dataset dataset, long bytes) {
+    return new RowSampler(
+        kernels, new ModelRows(kernels, model, SITE, Sequences.all(dataset)), bytes, 10, 3);
   }
 
   private static float[] distinct(float[] values) {
