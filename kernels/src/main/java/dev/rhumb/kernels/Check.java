@@ -106,4 +106,26 @@ final class Check {
       }
     }
   }
+
+  /** Refuses int32 indices that do not ascend without repeats from 0 to {@code bound - 1}. */
+  static void ascending(String operation, String name, Buffer buffer, long count, int bound) {
+    var segment = buffer.segment();
+    int before = -1;
+    for (long i = 0; i < count; i++) {
+      int index = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, i);
+      if (index <= before || index >= bound) {
+        throw new IllegalArgumentException(
+            operation
+                + ": "
+                + name
+                + " holds "
+                + index
+                + " at "
+                + i
+                + ", but it must ascend without repeats from 0 to "
+                + (bound - 1));
+      }
+      before = index;
+    }
+  }
 }

@@ -46,6 +46,8 @@ final class SimdLoss extends Loss {
   private static final long SCORES = 12 << 20;
 
   private final Workers workers;
+  private final SimdSampledSoftmax sampledSoftmax;
+  private final SimdBinaryLoss binaryLoss;
   private final Workers.Task packTask = this::pack;
   private final Workers.Task sumTask = this::sum;
   private final Workers.Task gradientTask = this::gradient;
@@ -83,6 +85,84 @@ final class SimdLoss extends Loss {
 
   SimdLoss(Workers workers) {
     this.workers = workers;
+    sampledSoftmax = new SimdSampledSoftmax(workers);
+    binaryLoss = new SimdBinaryLoss(workers);
+  }
+
+  @Override
+  void doSampledSoftmaxCrossEntropy(
+      int rows,
+      int negatives,
+      int classes,
+      int width,
+      Buffer h,
+      Buffer w,
+      Buffer targets,
+      Buffer sample,
+      Buffer bias,
+      Buffer targetBias,
+      Buffer loss,
+      Buffer dh,
+      Buffer dw) {
+    double mean =
+        sampledSoftmax.run(
+            rows,
+            negatives,
+            classes,
+            width,
+            h,
+            w,
+            targets,
+            sample,
+            bias,
+            targetBias,
+            address(dh),
+            address(dw));
+    set(loss.segment().address(), (float) mean);
+  }
+
+  @Override
+  void doBinaryCrossEntropy(
+      int rows,
+      int negatives,
+      int classes,
+      int width,
+      Buffer h,
+      Buffer w,
+      Buffer targets,
+      int groups,
+      Buffer groupOffsets,
+      Buffer excludedOffsets,
+      Buffer excluded,
+      long key,
+      long stream,
+      float positiveWeight,
+      Buffer loss,
+      Buffer dh,
+      Buffer dw) {
+    double mean =
+        binaryLoss.run(
+            rows,
+            negatives,
+            classes,
+            width,
+            h,
+            w,
+            targets,
+            groups,
+            groupOffsets,
+            excludedOffsets,
+            excluded,
+            key,
+            stream,
+            positiveWeight,
+            address(dh),
+            address(dw));
+    set(loss.segment().address(), (float) mean);
+  }
+
+  private static long address(Buffer buffer) {
+    return buffer == null ? 0 : buffer.segment().address();
   }
 
   @Override
