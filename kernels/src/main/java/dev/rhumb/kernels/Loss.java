@@ -119,8 +119,8 @@ public abstract class Loss {
    *     with the next three null: a row excludes nothing but its own target
    * @param groupOffsets (groups + 1) int32, from 0 to rows: group g is the rows from
    *     groupOffsets[g] to groupOffsets[g + 1] - 1
-   * @param excludedOffsets (groups + 1) int32, from 0: what group g excludes stands in excluded from
-   *     excludedOffsets[g] to excludedOffsets[g + 1] - 1
+   * @param excludedOffsets (groups + 1) int32, from 0: what group g excludes stands in excluded
+   *     from excludedOffsets[g] to excludedOffsets[g + 1] - 1
    * @param excluded int32, of each group ascending without repeats, from 1 to classes - 1
    * @param stream which draw: one for each step
    * @param positiveWeight weight of the target's part, 0 or more

@@ -36,7 +36,12 @@ final class Negatives {
       int target = getInt(this.targets, r);
       if (target < 1 || target >= classes) {
         throw new IllegalArgumentException(
-            OP + ": targets of row " + r + " holds " + target + ", but it must be from 1 to "
+            OP
+                + ": targets of row "
+                + r
+                + " holds "
+                + target
+                + ", but it must be from 1 to "
                 + (classes - 1));
       }
     }
@@ -59,7 +64,14 @@ final class Negatives {
       int offset = getInt(offsets, g);
       if (offset < before || offset > end || g == 0 && offset != 0) {
         throw new IllegalArgumentException(
-            OP + ": " + name + " holds " + offset + " at " + g + ", but offsets ascend from 0 to "
+            OP
+                + ": "
+                + name
+                + " holds "
+                + offset
+                + " at "
+                + g
+                + ", but offsets ascend from 0 to "
                 + end);
       }
       before = offset;
@@ -78,14 +90,23 @@ final class Negatives {
       int item = getInt(excluded, i);
       if (item <= before || item >= classes) {
         throw new IllegalArgumentException(
-            OP + ": excluded of group " + g + " holds " + item
-                + ", but they must ascend without repeats from 1 to " + (classes - 1));
+            OP
+                + ": excluded of group "
+                + g
+                + " holds "
+                + item
+                + ", but they must ascend without repeats from 1 to "
+                + (classes - 1));
       }
       before = item;
     }
     if (to - from >= classes - 1) {
       throw new IllegalArgumentException(
-          OP + ": group " + g + " excludes all " + (classes - 1)
+          OP
+              + ": group "
+              + g
+              + " excludes all "
+              + (classes - 1)
               + " classes, so that there is none to draw");
     }
   }

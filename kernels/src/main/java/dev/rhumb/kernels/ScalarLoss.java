@@ -208,8 +208,7 @@ final class ScalarLoss extends Loss {
   }
 
   /** Adds the gradient of a score to the row's and to the class's sums. */
-  private void addGradient(
-      double g, int r, int c, int width, MemorySegment h, MemorySegment w) {
+  private void addGradient(double g, int r, int c, int width, MemorySegment h, MemorySegment w) {
     for (int d = 0; d < width; d++) {
       sum[d] += g * get(w, (long) c * width + d);
       classSums[c * width + d] += g * get(h, (long) r * width + d);

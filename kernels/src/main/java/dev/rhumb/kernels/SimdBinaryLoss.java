@@ -23,9 +23,9 @@ import jdk.incubator.vector.VectorOperators;
  * {@link Loss#binaryCrossEntropy}. Rows go in chunks, so that the negatives of a chunk and their
  * gradients stay in the cache. Of a chunk, blocks of rows are shared among the workers: a row draws
  * its negatives, scores them by dot products, and takes its dh while their rows of w are near. Then
- * the columns of dw are shared among the workers: each adds all entries of the chunk in its columns,
- * rows ascending and a row's negatives in the order drawn, so that no sum depends on the number of
- * threads and nothing is sorted.
+ * the columns of dw are shared among the workers: each adds all entries of the chunk in its
+ * columns, rows ascending and a row's negatives in the order drawn, so that no sum depends on the
+ * number of threads and nothing is sorted.
  */
 final class SimdBinaryLoss {
   /** Rows of a task. */
@@ -106,8 +106,7 @@ final class SimdBinaryLoss {
     share = (float) (1 / terms);
     int chunk = Math.max(1, Math.min(ceilDiv(rows, ROWS), ENTRIES / negatives / ROWS)) * ROWS;
     int blocks = ceilDiv(rows, ROWS);
-    drawn =
-        workers.shared().reserve((long) chunk * negatives * 8 + chunk * 4L + blocks * 8L);
+    drawn = workers.shared().reserve((long) chunk * negatives * 8 + chunk * 4L + blocks * 8L);
     slopes = drawn + (long) chunk * negatives * 4;
     losses = slopes + (long) chunk * negatives * 4;
     targetSlopes = losses + blocks * 8L;
@@ -168,8 +167,7 @@ final class SimdBinaryLoss {
     int j = 0;
     for (; j + 4 <= negatives; j += 4) {
       long at = ids + j * 4L;
-      Dots.dots4(
-          row, rowOf(at), rowOf(at + 4), rowOf(at + 8), rowOf(at + 12), width, to + j * 4L);
+      Dots.dots4(row, rowOf(at), rowOf(at + 4), rowOf(at + 8), rowOf(at + 12), width, to + j * 4L);
     }
     for (; j < negatives; j++) {
       set(to + j * 4L, Dots.dot(row, rowOf(ids + j * 4L), width));

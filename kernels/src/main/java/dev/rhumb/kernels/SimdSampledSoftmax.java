@@ -20,11 +20,11 @@ import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * {@link Loss#sampledSoftmaxCrossEntropy}: the way of {@link SimdLoss} over the gathered rows of the
- * negatives. Blocks of rows make their scores panel by panel and keep each row's maximum, then turn
- * them to exponentials while they multiply them with the negatives into dh; then the panels take the
- * exponentials' products with h into sums, which join dw at the end. The targets' part of dw is a
- * {@link SimdLayers scatter} of rows of h of its own.
+ * {@link Loss#sampledSoftmaxCrossEntropy}: the way of {@link SimdLoss} over the gathered rows of
+ * the negatives. Blocks of rows make their scores panel by panel and keep each row's maximum, then
+ * turn them to exponentials while they multiply them with the negatives into dh; then the panels
+ * take the exponentials' products with h into sums, which join dw at the end. The targets' part of
+ * dw is a {@link SimdLayers scatter} of rows of h of its own.
  */
 final class SimdSampledSoftmax {
   /** Rows of a block: 16 tiles. */
@@ -60,7 +60,8 @@ final class SimdSampledSoftmax {
   private int firstRow;
   private int lastRow;
 
-  // Scratch memory. For the call: the negatives' rows of w transposed and plain, in panels; the sums
+  // Scratch memory. For the call: the negatives' rows of w transposed and plain, in panels; the
+  // sums
   // for dw; the gradients in the targets' scores. For all blocks under way: scores, h scaled, the
   // products for dh, each row's loss.
   private int panels;
@@ -189,9 +190,7 @@ final class SimdSampledSoftmax {
   private void rowBlock(int block, int worker) {
     int count = blockRows(block);
     long room =
-        workers
-            .own(worker)
-            .reserve(ROOM + BLOCK * (2L * BYTES + 8 + roundUp(width, PANEL) * 4L));
+        workers.own(worker).reserve(ROOM + BLOCK * (2L * BYTES + 8 + roundUp(width, PANEL) * 4L));
     long lanes = room + ROOM;
     long wanted = lanes + (long) BLOCK * BYTES;
     long maxima = wanted + BLOCK * 4L;
@@ -237,7 +236,9 @@ final class SimdSampledSoftmax {
     }
   }
 
-  /** A block's corrected scores in a panel; minus infinity for hits and beyond the last negative. */
+  /**
+   * A block's corrected scores in a panel; minus infinity for hits and beyond the last negative.
+   */
   private void score(int block, int panel, long inputs, long room) {
     int count = blockRows(block);
     int real = panelWidth(panel);

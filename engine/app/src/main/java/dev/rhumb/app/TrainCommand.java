@@ -24,6 +24,7 @@ import picocli.CommandLine.Option;
 final class TrainCommand extends Command {
   @Mixin private DataOptions data;
   @Mixin private EngineOptions engine;
+  @Mixin private LossOptions loss;
 
   @Option(
       names = {"--model", "--out"},
@@ -109,7 +110,8 @@ final class TrainCommand extends Command {
   Map<String, Object> work(Console console) {
     SplitKind kind = SplitKind.of(split);
     TrainingConfig config =
-        new TrainingConfig(seed, batch, learningRate, 0, clipNorm, epochs, patience);
+        new TrainingConfig(seed, batch, learningRate, 0, clipNorm, epochs, patience)
+            .withObjective(loss.objective());
     try (Kernels kernels = engine.open();
         Dataset dataset = data.open(DataFolders.DEFAULT)) {
       ModelConfig model =

@@ -100,6 +100,11 @@ public final class Batch implements AutoCloseable {
     return items[row];
   }
 
+  /** The target of a row that was added with targets. */
+  public int target(int row) {
+    return targets[row];
+  }
+
   /** The first row of sequence {@code i}; for i = {@link #sequences} the number of rows. */
   public int offset(int i) {
     return offsets[i];

@@ -8,8 +8,8 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Layers;
 
 /**
- * Forward and backward pass of the full softmax cross-entropy at every position, averaged over the
- * rows of a batch.
+ * Forward and backward pass of an {@link Objective} at every position, averaged over the rows of a
+ * batch.
  *
  * <p>Ownership: owns its workspace and the gradients, planned when built; not the model or the
  * kernels. Threads: one at a time.
@@ -18,7 +18,7 @@ public final class TrainingPass implements AutoCloseable {
   private final Dense dense;
   private final Layers layers;
   private final BatchAttention attention;
-  private final Kernels kernels;
+  private final LossHead head;
   private final Model model;
   private final ModelConfig config;
   private final Activations activations;
@@ -34,11 +34,23 @@ public final class TrainingPass implements AutoCloseable {
   private final float[] lossValue = new float[1];
   private Batch batch;
 
-  /** A workspace for batches of up to so many rows. */
+  /** A workspace for the full cross-entropy of batches of up to so many rows. */
   public TrainingPass(Kernels kernels, Model model, int maxRows) {
-    this.kernels = kernels;
+    this(kernels, model, new Objective.CrossEntropy(), null, maxRows);
+  }
+
+  /**
+   * A workspace for batches of up to so many rows.
+   *
+   * @param targetCounts how often each item, by id, is a target in training; not read, and may be
+   *     null, but for negatives by popularity or in-batch
+   * @throws IllegalArgumentException when the objective does not fit the catalogue
+   */
+  public TrainingPass(
+      Kernels kernels, Model model, Objective objective, long[] targetCounts, int maxRows) {
     this.model = model;
     config = model.config();
+    head = LossHead.of(kernels, config, objective, targetCounts, maxRows);
     dense = kernels.dense();
     layers = kernels.layers();
     attention = new BatchAttention(kernels, config);
@@ -61,8 +73,8 @@ public final class TrainingPass implements AutoCloseable {
    * Sets {@link #gradients} to those of the batch's mean loss.
    *
    * @param batch filled by {@link Batch#addWithTargets} and sealed
-   * @param key of the dropout masks
-   * @param stream the number of this step: another one, other masks
+   * @param key of the dropout masks and the negatives
+   * @param stream the number of this step: another one, other masks and negatives
    * @return the mean loss
    */
   public float run(Batch batch, long key, long stream) {
@@ -81,18 +93,7 @@ public final class TrainingPass implements AutoCloseable {
 
     gradients.flat().zero();
     Buffer dItems = gradients.get(Parameters.ITEMS);
-    kernels
-        .loss()
-        .softmaxCrossEntropy(
-            n,
-            config.items() + 1L,
-            d,
-            activations.hidden,
-            model.itemTable(),
-            batch.targets(),
-            loss,
-            dh,
-            dItems);
+    head.run(batch, activations.hidden, model.itemTable(), key, stream, loss, dh, dItems);
     normBackward(
         n,
         dh,
@@ -131,6 +132,7 @@ public final class TrainingPass implements AutoCloseable {
 
   @Override
   public void close() {
+    head.close();
     activations.close();
     gradients.close();
     memory.close();

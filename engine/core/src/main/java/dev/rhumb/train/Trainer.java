@@ -82,7 +82,7 @@ public final class Trainer implements AutoCloseable {
     model = Model.initialise(kernels, architecture, config.seed());
     m = new Parameters(kernels, architecture);
     v = new Parameters(kernels, architecture);
-    pass = new TrainingPass(kernels, model, rows);
+    pass = new TrainingPass(kernels, model, config.objective(), targetCounts(), rows);
     batch = new Batch(kernels, config.batch(), rows);
     norm = kernels.allocate(DType.F32, 1);
   }
@@ -315,10 +315,22 @@ public final class Trainer implements AutoCloseable {
     return rows;
   }
 
+  /** How often each item, by id, is a target in an epoch. */
+  private long[] targetCounts() {
+    long[] counts = new long[model.config().items() + 1];
+    for (int user : users) {
+      int n = split.train().copyLast(user, window.length, window, 0);
+      for (int i = 1; i < n; i++) {
+        counts[window[i]]++;
+      }
+    }
+    return counts;
+  }
+
   private Map<String, Object> settings() {
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("seed", config.seed());
-    map.put("loss", "full cross-entropy");
+    map.put("loss", config.objective().describe());
     map.put("batch", config.batch());
     map.put("optimizer", "adam");
     map.put("learning_rate", (double) config.learningRate());

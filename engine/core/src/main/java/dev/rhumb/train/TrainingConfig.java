@@ -1,15 +1,18 @@
 package dev.rhumb.train;
 
+import dev.rhumb.model.Objective;
+
 /**
- * How a transformer is trained: Adam on the full softmax cross-entropy at every position.
+ * How a transformer is trained: Adam on a loss at every position.
  *
- * @param seed of the initial weights, the order of users and the dropout masks
+ * @param seed of the initial weights, the order of users, the dropout masks and the negatives
  * @param batch users in a step
  * @param learningRate constant over the run
  * @param weightDecay decoupled, 0 for none
  * @param clipNorm gradients of a larger Euclidean norm are scaled down to it; 0 for no limit
  * @param maxEpochs passes over the users at most
  * @param patience epochs without a better validation NDCG@10 after which training stops
+ * @param objective the loss
  */
 public record TrainingConfig(
     long seed,
@@ -18,7 +21,8 @@ public record TrainingConfig(
     float weightDecay,
     float clipNorm,
     int maxEpochs,
-    int patience) {
+    int patience,
+    Objective objective) {
 
   /** Refuses impossible settings, naming the value and its bounds. */
   public TrainingConfig {
@@ -36,6 +40,27 @@ public record TrainingConfig(
     require(clipNorm >= 0 && clipNorm <= Float.MAX_VALUE, "clip norm", clipNorm, "0 or more");
     require(maxEpochs >= 1, "max epochs", maxEpochs, "1 or more");
     require(patience >= 1, "patience", patience, "1 or more");
+    require(objective != null, "objective", null, "given");
+  }
+
+  /** The full softmax cross-entropy. */
+  public TrainingConfig(
+      long seed,
+      int batch,
+      float learningRate,
+      float weightDecay,
+      float clipNorm,
+      int maxEpochs,
+      int patience) {
+    this(
+        seed,
+        batch,
+        learningRate,
+        weightDecay,
+        clipNorm,
+        maxEpochs,
+        patience,
+        new Objective.CrossEntropy());
   }
 
   /**
@@ -44,6 +69,12 @@ public record TrainingConfig(
    */
   public static TrainingConfig standard(long seed) {
     return new TrainingConfig(seed, 128, 1e-3f, 0, 0, 100, 10);
+  }
+
+  /** The same with another loss. */
+  public TrainingConfig withObjective(Objective objective) {
+    return new TrainingConfig(
+        seed, batch, learningRate, weightDecay, clipNorm, maxEpochs, patience, objective);
   }
 
   private static void require(boolean holds, String name, Object value, String bounds) {
