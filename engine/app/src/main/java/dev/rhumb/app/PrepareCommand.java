@@ -25,6 +25,7 @@ import picocli.CommandLine.Option;
     description = "Interactions and item attributes -> a dataset folder.")
 final class PrepareCommand extends Command {
   @Mixin private DataOptions data;
+  @Mixin private GeneratedOptions generated;
 
   @Option(
       names = "--out",
@@ -43,6 +44,9 @@ final class PrepareCommand extends Command {
   Map<String, Object> work(Console console) {
     if (minLength < 1) {
       throw usage("--min-length " + minLength + " must be 1 or more");
+    }
+    if (generated.given()) {
+      return generated.make(console, out, this::usage);
     }
     Path folder = DataFolders.find(data.named(), DataFolders.DEFAULT).orRefuse();
     if (DataFolders.isPrepared(folder)) {

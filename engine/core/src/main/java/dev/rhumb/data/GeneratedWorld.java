@@ -232,23 +232,32 @@ public final class GeneratedWorld implements AutoCloseable {
      * @throws IllegalArgumentException when there is no such setting, or it cannot have that value
      */
     public Config with(String name, double value) {
+      return with(Map.of(name, value));
+    }
+
+    /** This with several settings changed at once, as {@link #with(String, double)}. */
+    public Config with(Map<String, Double> values) {
       Map<String, Object> settings = settings();
-      Object old = settings.get(name);
-      if (old == null) {
-        throw new IllegalArgumentException(
-            "a world has no setting \"" + name + "\"; there are " + settings.keySet());
-      }
-      require(
-          old instanceof Double
-              || value == (int) value && (old instanceof Integer || value == 0 || value == 1),
-          name,
-          value);
-      settings.put(
-          name,
-          switch (old) {
-            case Double d -> value;
-            case Integer i -> (int) value;
-            default -> value == 1;
+      values.forEach(
+          (name, value) -> {
+            Object old = settings.get(name);
+            if (old == null) {
+              throw new IllegalArgumentException(
+                  "a world has no setting \"" + name + "\"; there are " + settings.keySet());
+            }
+            int whole = value.intValue();
+            require(
+                old instanceof Double
+                    || value == whole && (old instanceof Integer || whole == 0 || whole == 1),
+                name,
+                value);
+            settings.put(
+                name,
+                switch (old) {
+                  case Double d -> value;
+                  case Integer i -> whole;
+                  default -> whole == 1;
+                });
           });
       return of(settings);
     }
