@@ -104,10 +104,12 @@ final class Matrix {
     float[] now = now();
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < cols; c++) {
+        int row = r;
+        int col = c;
         assertEquals(
             (float) reference.at(r, c),
             now[r * stride + c],
-            "%s on %s, %s: element (%d, %d)".formatted(op, backend, this, r, c));
+            () -> "%s on %s, %s: element (%d, %d)".formatted(op, backend, this, row, col));
       }
     }
   }

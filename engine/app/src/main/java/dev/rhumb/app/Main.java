@@ -2,17 +2,20 @@ package dev.rhumb.app;
 
 import dev.rhumb.checkpoint.Json;
 import dev.rhumb.kernels.Settings;
+import dev.rhumb.model.BlockStyle;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import java.util.Locale;
 import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.TypeConversionException;
 
 /** The command line {@code rhumb}. Exit status: 0 good, 1 the work failed, 2 wrong usage. */
 @Command(
@@ -65,6 +68,7 @@ public final class Main implements Runnable {
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
+            .registerConverter(BlockStyle.class, Main::blockStyle)
             .setParameterExceptionHandler(Main::wrongUsage)
             .setExecutionExceptionHandler((e, command, parsed) -> failed(e, command));
     try {
@@ -75,6 +79,14 @@ public final class Main implements Runnable {
               + e.getMessage()
               + "); give it more with JAVA_TOOL_OPTIONS=-Xmx4g");
       return FAILED;
+    }
+  }
+
+  private static BlockStyle blockStyle(String label) {
+    try {
+      return BlockStyle.of(label.toLowerCase(Locale.ROOT));
+    } catch (IllegalArgumentException e) {
+      throw new TypeConversionException(e.getMessage());
     }
   }
 

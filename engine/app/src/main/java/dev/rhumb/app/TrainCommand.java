@@ -36,7 +36,8 @@ final class TrainCommand extends Command {
   @Option(
       names = "--style",
       defaultValue = "sasrec",
-      description = "Wiring of the blocks: sasrec or gpt2 (default: ${DEFAULT-VALUE}).")
+      description =
+          "Wiring of the blocks: sasrec, gpt2, post-ln or modern (default: ${DEFAULT-VALUE}).")
   private BlockStyle style;
 
   @Option(names = "--width", defaultValue = "64", description = "D (default: ${DEFAULT-VALUE}).")

@@ -14,8 +14,9 @@ final class Activations implements AutoCloseable {
    * One block's results: {@code in} (N, D) its input; {@code norm1}, {@code norm2} (N, D) after its
    * norms, means and rstds (N); {@code qkv} (N, 3D); {@code attention} (N, D) before and {@code
    * middle} (N, D) after its output projection and residual; {@code logSumExp} (N, H); {@code up}
-   * (N, M) before and {@code active} (N, M) after the activation; {@code mlp} (N, D) what the MLP
-   * gives; {@code out} (N, D).
+   * (N, M or, with a gate, 2M) before and {@code active} (N, M) after the activation; {@code mlp}
+   * (N, D) what the MLP gives; {@code sum} (N, D) with the residual around it; {@code out} (N, D).
+   * In the post-norm style {@code norm2} is {@code out}, in the others {@code sum} is.
    */
   record Block(
       Buffer in,
@@ -32,11 +33,24 @@ final class Activations implements AutoCloseable {
       Buffer up,
       Buffer active,
       Buffer mlp,
+      Buffer sum,
       Buffer out) {}
 
+  /** The embeddings before their norm, (N, D); the first block's input where they have none. */
+  final Buffer summed;
+
+  /** The first block's input, (N, D). */
   final Buffer embedded;
+
+  final Buffer embeddedMean;
+  final Buffer embeddedRstd;
   final Block[] blocks;
+
+  /**
+   * What items are scored against, (N, D): the last block's output where there is no final norm.
+   */
   final Buffer hidden;
+
   final Buffer mean;
   final Buffer rstd;
 
@@ -46,11 +60,14 @@ final class Activations implements AutoCloseable {
   Activations(Kernels kernels, ModelConfig config, int maxRows, boolean training) {
     long n = maxRows;
     long d = config.width();
-    long m = config.feedForward();
+    boolean post = config.style() == BlockStyle.POST_LN;
     int sets = training ? config.layers() : 1;
-    long perBlock = n * (9 * d + 2 * m + config.heads() + 4 + (training ? d : 0));
-    memory = kernels.allocate(DType.F32, sets * perBlock + n * (2 * d + 2));
+    long perBlock = n * (9 * d + config.upWidth() + config.feedForward() + config.heads() + 4);
+    memory = kernels.allocate(DType.F32, sets * perBlock + n * (3 * d + 4));
     embedded = take(n * d);
+    summed = config.wiring().embeddingNorm() ? take(n * d) : embedded;
+    embeddedMean = take(n);
+    embeddedRstd = take(n);
     blocks = new Block[config.layers()];
     Buffer in = embedded;
     for (int i = 0; i < blocks.length; i++) {
@@ -58,27 +75,29 @@ final class Activations implements AutoCloseable {
         blocks[i] = blocks[0];
         continue;
       }
-      Buffer norm1 = take(n * d);
-      Buffer mean1 = take(n);
-      Buffer rstd1 = take(n);
-      Buffer qkv = take(3 * n * d);
-      Buffer attention = take(n * d);
-      Buffer logSumExp = take(n * config.heads());
-      Buffer middle = take(n * d);
-      Buffer norm2 = take(n * d);
-      Buffer mean2 = take(n);
-      Buffer rstd2 = take(n);
-      Buffer up = take(n * m);
-      Buffer active = take(n * m);
-      Buffer mlp = take(n * d);
       Buffer out = training ? take(n * d) : in;
+      Buffer other = take(n * d);
       blocks[i] =
           new Block(
-              in, norm1, mean1, rstd1, qkv, attention, logSumExp, middle, norm2, mean2, rstd2, up,
-              active, mlp, out);
+              in,
+              take(n * d),
+              take(n),
+              take(n),
+              take(3 * n * d),
+              take(n * d),
+              take(n * config.heads()),
+              take(n * d),
+              post ? out : other,
+              take(n),
+              take(n),
+              take(n * config.upWidth()),
+              take(n * config.feedForward()),
+              take(n * d),
+              post ? other : out,
+              out);
       in = out;
     }
-    hidden = take(n * d);
+    hidden = config.wiring().finalNorm() ? take(n * d) : in;
     mean = take(n);
     rstd = take(n);
   }

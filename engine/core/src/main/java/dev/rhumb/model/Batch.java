@@ -5,8 +5,7 @@ import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 
 /**
- * Sequences for one pass, packed: their rows stand one after another with no padding. Positions
- * count from 0 at the first item of each.
+ * Sequences for one pass, packed: their rows stand one after another with no padding.
  *
  * <p>Filled by {@link #clear}, {@link #add}..., {@link #seal}; filling allocates nothing. Owns its
  * buffers. One thread at a time.
@@ -80,7 +79,6 @@ public final class Batch implements AutoCloseable {
   public void seal() {
     itemBuffer.put(0, items, 0, rows);
     targetBuffer.put(0, targets, 0, rows);
-    positionBuffer.put(0, positions, 0, rows);
     offsetBuffer.put(0, offsets, 0, sequences + 1);
     lastRowBuffer.put(0, lastRows, 0, sequences);
   }
@@ -131,7 +129,20 @@ public final class Batch implements AutoCloseable {
     return targetBuffer;
   }
 
-  Buffer positions() {
+  /**
+   * Positions of the rows, (rows): they count from 0 at the first item of each sequence, or, in a
+   * model with {@link Padding}, so that the last item stands at T - 1.
+   */
+  Buffer positions(ModelConfig config) {
+    boolean fromEnd = config.wiring().padding() != Padding.NONE;
+    for (int b = 0; b < sequences; b++) {
+      int length = offsets[b + 1] - offsets[b];
+      int first = fromEnd ? config.maxLength() - length : 0;
+      for (int i = 0; i < length; i++) {
+        positions[offsets[b] + i] = first + i;
+      }
+    }
+    positionBuffer.put(0, positions, 0, rows);
     return positionBuffer;
   }
 
@@ -163,9 +174,6 @@ public final class Batch implements AutoCloseable {
   }
 
   private void place(int n) {
-    for (int i = 0; i < n; i++) {
-      positions[rows + i] = i;
-    }
     rows += n;
     lastRows[sequences] = rows - 1;
     offsets[++sequences] = rows;

@@ -6,18 +6,26 @@ import dev.rhumb.kernels.Kernels;
 /**
  * Attention over the packed sequences of a batch, forward and backward, on a block's {@code qkv}
  * (N, 3D).
+ *
+ * <p>Ownership: owns the rows of padding.
  */
-final class BatchAttention {
+final class BatchAttention implements AutoCloseable {
   private final Kernels kernels;
   private final ModelConfig config;
+  private final PadRows padding;
 
-  BatchAttention(Kernels kernels, ModelConfig config) {
+  /** The batch of the pass under way. */
+  Batch batch;
+
+  BatchAttention(Kernels kernels, Model model) {
     this.kernels = kernels;
-    this.config = config;
+    config = model.config();
+    padding = PadRows.of(kernels, model);
   }
 
-  void forward(Batch batch, Activations.Block a, float dropout, long key, long stream) {
+  void forward(Block block) {
     long d = config.width();
+    Activations.Block a = block.a;
     kernels
         .attention()
         .forward(
@@ -32,23 +40,36 @@ final class BatchAttention {
             3 * d,
             from(a.qkv(), 2 * d),
             3 * d,
-            dropout,
-            key,
-            stream,
+            block.steps.dropout,
+            block.steps.key,
+            block.attentionStream(),
             a.attention(),
             d,
             a.logSumExp());
+    if (padding != null) {
+      kernels
+          .attention()
+          .addPadding(
+              batch.sequences(),
+              batch.offsets(),
+              batch.rows(),
+              config.maxLength(),
+              config.heads(),
+              config.headWidth(),
+              a.qkv(),
+              3 * d,
+              padding.key(block.index),
+              padding.value(block.index),
+              a.logSumExp(),
+              a.attention(),
+              d);
+    }
   }
 
-  void backward(
-      Batch batch,
-      Activations.Block a,
-      float dropout,
-      long key,
-      long stream,
-      Buffer dOut,
-      Buffer dQkv) {
+  void backward(Block block, Block.Deltas deltas) {
     long d = config.width();
+    Activations.Block a = block.a;
+    Buffer dQkv = deltas.qkv();
     kernels
         .attention()
         .backward(
@@ -63,13 +84,13 @@ final class BatchAttention {
             3 * d,
             from(a.qkv(), 2 * d),
             3 * d,
-            dropout,
-            key,
-            stream,
+            block.steps.dropout,
+            block.steps.key,
+            block.attentionStream(),
             a.attention(),
             d,
             a.logSumExp(),
-            dOut,
+            deltas.attention(),
             d,
             dQkv,
             3 * d,
@@ -81,5 +102,12 @@ final class BatchAttention {
 
   private static Buffer from(Buffer buffer, long offset) {
     return buffer.slice(offset, buffer.count() - offset);
+  }
+
+  @Override
+  public void close() {
+    if (padding != null) {
+      padding.close();
+    }
   }
 }

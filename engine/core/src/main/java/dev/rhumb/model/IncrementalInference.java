@@ -6,7 +6,8 @@ import dev.rhumb.kernels.Kernels;
 
 /**
  * Runs a model over one sequence, item by item, keeping every block's keys and values (at most T
- * rows). The states are those of {@link Inference} over the same items.
+ * rows). The states are those of {@link Inference} over the same items. In a model with {@link
+ * Padding} every item moves all others: there all are run again, when a state is asked for.
  *
  * <p>Ownership: owns its workspace, planned when built; not the model or the kernels. Threads: one
  * at a time.
@@ -23,11 +24,19 @@ public final class IncrementalInference implements AutoCloseable {
   private final Buffer[] values;
   private final Buffer keptKey;
   private final Buffer keptValue;
+  private final PadRows padding;
+  private final int[] items;
   private final Buffer places;
   private final Buffer item;
   private final Buffer place;
   private final int[] one = new int[1];
   private int length;
+
+  /** The items that the kept keys and values know, 0 to length. */
+  private int run;
+
+  /** Where the item that runs, or ran last, stands in the window. */
+  private int at;
 
   /** A workspace for sequences of up to the model's T items. */
   public IncrementalInference(Kernels kernels, Model model) {
@@ -49,6 +58,8 @@ public final class IncrementalInference implements AutoCloseable {
     }
     keptKey = memory.slice(2 * config.layers() * rows, d);
     keptValue = memory.slice(2 * config.layers() * rows + d, d);
+    padding = PadRows.of(kernels, model);
+    items = new int[config.maxLength()];
     places = kernels.allocate(DType.I32, 2);
     item = places.slice(0, 1);
     place = places.slice(1, 1);
@@ -62,6 +73,7 @@ public final class IncrementalInference implements AutoCloseable {
   /** Forgets all items. */
   public void clear() {
     length = 0;
+    run = 0;
   }
 
   /**
@@ -75,17 +87,42 @@ public final class IncrementalInference implements AutoCloseable {
       throw new IllegalStateException(
           "the sequence holds the model's " + length + " items already");
     }
+    items[length++] = item;
+    if (padding == null) {
+      run(item, run++);
+    }
+  }
+
+  /** In a model with padding, runs all items anew where the last ones have not been. */
+  private void catchUp() {
+    if (run == length) {
+      return;
+    }
+    int pads = model.config().maxLength() - length;
+    for (int t = 0; t < pads; t++) {
+      putPlace(t);
+      for (int i = 0; i < keys.length; i++) {
+        keep(i, padding.key(i), padding.value(i));
+      }
+    }
+    for (run = 0; run < length; run++) {
+      run(items[run], pads + run);
+    }
+  }
+
+  private void run(int item, int place) {
     one[0] = item;
     this.item.put(0, one, 0, 1);
-    one[0] = length;
-    place.put(0, one, 0, 1);
-    forward.embed(1, this.item, place);
-    for (int i = 0; i < config.layers(); i++) {
-      forward.blockToMlp(i, 1);
-      forward.blockFromMlp(i, 1);
-    }
-    forward.finalNorm(1);
-    length++;
+    putPlace(place);
+    forward.embed(1, this.item, this.place);
+    forward.blocks(0, model.config().layers());
+    forward.finalNorm();
+  }
+
+  private void putPlace(int place) {
+    at = place;
+    one[0] = place;
+    this.place.put(0, one, 0, 1);
   }
 
   /**
@@ -93,12 +130,14 @@ public final class IncrementalInference implements AutoCloseable {
    * changed.
    */
   public Buffer hidden() {
+    catchUp();
     return plain.hidden;
   }
 
   /** The last position's state at a site, (D). Owned by this object; not to be changed. */
   public Buffer state(Site site) {
     site.requireIn(model.config());
+    catchUp();
     return switch (site.kind()) {
       case BLOCK -> plain.blocks[site.block()].out();
       case MLP -> plain.blocks[site.block()].mlp();
@@ -116,71 +155,80 @@ public final class IncrementalInference implements AutoCloseable {
   public Buffer finish(Site site, Buffer state) {
     ModelConfig config = model.config();
     site.requireIn(config);
+    catchUp();
     long d = config.width();
     if (site.kind() == Site.Kind.LAST) {
       edited.hidden.slice(0, d).copyFrom(state.slice(0, d));
       return edited.hidden;
     }
+    editedForward.steps.rows = 1;
+    editedForward.steps.positions = place;
     if (site.kind() == Site.Kind.BLOCK) {
       edited.embedded.slice(0, d).copyFrom(state.slice(0, d));
     } else {
-      // What the MLP is added to, as it was before the edit.
-      edited.blocks[0].middle().copyFrom(plain.blocks[site.block()].middle());
-      edited.blocks[0].norm2().copyFrom(plain.blocks[site.block()].norm2());
-      edited.blocks[0].mlp().copyFrom(state.slice(0, d));
-      editedForward.blockFromMlp(site.block(), 1);
+      Block block = editedForward.blocks[site.block()];
+      block.residual().copyFrom(forward.blocks[site.block()].residual());
+      block.a.mlp().copyFrom(state.slice(0, d));
+      block.fromMlp();
     }
-    for (int i = site.block() + 1; i < config.layers(); i++) {
-      editedForward.blockToMlp(i, 1);
-      editedForward.blockFromMlp(i, 1);
-    }
-    editedForward.finalNorm(1);
+    editedForward.blocks(site.block() + 1, config.layers());
+    editedForward.finalNorm();
     return edited.hidden;
   }
 
-  private void attend(int i, Activations.Block a) {
-    write(i, a);
-    attendOver(i, a, length + 1);
+  private void attend(Block block) {
+    keep(block);
+    attendOver(block);
   }
 
   /** Attends with this position's new key and value, then puts the plain ones back. */
-  private void attendAside(int i, Activations.Block a) {
+  private void attendAside(Block block) {
     long d = model.config().width();
     long t = model.config().maxLength();
+    int i = block.index;
     kernels.layers().gather(1, d, place, t, keys[i], 1, 0, keptKey);
     kernels.layers().gather(1, d, place, t, values[i], 1, 0, keptValue);
-    write(i, a);
-    attendOver(i, a, length);
-    kernels.layers().scatter(1, d, place, keptKey, t, keys[i]);
-    kernels.layers().scatter(1, d, place, keptValue, t, values[i]);
+    keep(block);
+    attendOver(block);
+    keep(i, keptKey, keptValue);
   }
 
-  private void write(int i, Activations.Block a) {
+  private void keep(Block block) {
+    long d = model.config().width();
+    keep(block.index, block.a.qkv().slice(d, d), block.a.qkv().slice(2 * d, d));
+  }
+
+  private void keep(int i, Buffer key, Buffer value) {
     long d = model.config().width();
     long t = model.config().maxLength();
-    kernels.layers().scatter(1, d, place, a.qkv().slice(d, d), t, keys[i]);
-    kernels.layers().scatter(1, d, place, a.qkv().slice(2 * d, d), t, values[i]);
+    kernels.layers().scatter(1, d, place, key, t, keys[i]);
+    kernels.layers().scatter(1, d, place, value, t, values[i]);
   }
 
-  private void attendOver(int i, Activations.Block a, int rows) {
+  private void attendOver(Block block) {
     ModelConfig config = model.config();
     long d = config.width();
     kernels
         .attention()
         .last(
-            rows,
+            at + 1,
             config.heads(),
             config.headWidth(),
-            a.qkv(),
-            keys[i],
+            block.a.qkv(),
+            keys[block.index],
             d,
-            values[i],
+            values[block.index],
             d,
-            a.attention());
+            block.a.attention());
   }
 
   @Override
   public void close() {
+    forward.close();
+    editedForward.close();
+    if (padding != null) {
+      padding.close();
+    }
     plain.close();
     edited.close();
     memory.close();

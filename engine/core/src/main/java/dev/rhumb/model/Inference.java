@@ -17,6 +17,7 @@ public final class Inference implements AutoCloseable {
   private final int maxSequences;
   private final int maxRows;
   private final Activations activations;
+  private final BatchAttention attention;
   private final Forward forward;
   private final Buffer last;
   private Site site;
@@ -29,9 +30,8 @@ public final class Inference implements AutoCloseable {
     this.maxSequences = maxSequences;
     this.maxRows = maxRows;
     activations = new Activations(kernels, model.config(), maxRows, false);
-    BatchAttention attention = new BatchAttention(kernels, model.config());
-    forward =
-        new Forward(kernels, model, activations, (i, a) -> attention.forward(batch, a, 0, 0, 0));
+    attention = new BatchAttention(kernels, model);
+    forward = new Forward(kernels, model, activations, attention::forward);
     last = kernels.allocate(DType.F32, (long) maxSequences * model.config().width());
   }
 
@@ -65,20 +65,13 @@ public final class Inference implements AutoCloseable {
     }
     this.site = site;
     this.batch = batch;
-    int n = batch.rows();
-    forward.embed(n, batch.items(), batch.positions());
-    int blocks = site.kind() == Site.Kind.LAST ? config.layers() : site.block();
-    for (int i = 0; i < blocks; i++) {
-      forward.blockToMlp(i, n);
-      forward.blockFromMlp(i, n);
-    }
+    attention.batch = batch;
+    forward.embed(batch.rows(), batch.items(), batch.positions(config));
+    forward.blocks(0, site.kind() == Site.Kind.LAST ? config.layers() : site.block());
     switch (site.kind()) {
-      case BLOCK -> {
-        forward.blockToMlp(site.block(), n);
-        forward.blockFromMlp(site.block(), n);
-      }
-      case MLP -> forward.blockToMlp(site.block(), n);
-      case LAST -> forward.finalNorm(n);
+      case BLOCK -> forward.blocks(site.block(), site.block() + 1);
+      case MLP -> forward.blocks[site.block()].toMlp();
+      case LAST -> forward.finalNorm();
     }
   }
 
@@ -102,15 +95,11 @@ public final class Inference implements AutoCloseable {
     if (site.kind() == Site.Kind.LAST) {
       return;
     }
-    int n = batch.rows();
     if (site.kind() == Site.Kind.MLP) {
-      forward.blockFromMlp(site.block(), n);
+      forward.blocks[site.block()].fromMlp();
     }
-    for (int i = site.block() + 1; i < model.config().layers(); i++) {
-      forward.blockToMlp(i, n);
-      forward.blockFromMlp(i, n);
-    }
-    forward.finalNorm(n);
+    forward.blocks(site.block() + 1, model.config().layers());
+    forward.finalNorm();
   }
 
   /**
@@ -143,6 +132,8 @@ public final class Inference implements AutoCloseable {
   @Override
   public void close() {
     activations.close();
+    attention.close();
+    forward.close();
     last.close();
   }
 }

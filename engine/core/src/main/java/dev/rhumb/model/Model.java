@@ -23,8 +23,8 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * A model with fresh parameters: weights N(0, 0.02), biases 0, norms 1; in the GPT-2 style the
-   * projections into the residual stream are smaller by 1 / sqrt(2 layers).
+   * A model with fresh parameters: weights N(0, 0.02), biases 0, norms 1; in the styles gpt2 and
+   * modern the projections into the residual stream are smaller by 1 / sqrt(2 layers).
    */
   public static Model initialise(Kernels kernels, ModelConfig config, long seed) {
     Parameters parameters = new Parameters(kernels, config);
@@ -35,7 +35,7 @@ public final class Model implements AutoCloseable {
         boolean residual =
             tensor.name().endsWith("out.weight") || tensor.name().endsWith("down.weight");
         double deviation = INIT_DEVIATION;
-        if (config.style() == BlockStyle.GPT2 && residual) {
+        if (residual && scalesResiduals(config.style())) {
           deviation /= Math.sqrt(2.0 * config.layers());
         }
         for (int i = 0; i < values.length; i++) {
@@ -48,6 +48,10 @@ public final class Model implements AutoCloseable {
       number++;
     }
     return new Model(config, parameters);
+  }
+
+  private static boolean scalesResiduals(BlockStyle style) {
+    return style == BlockStyle.GPT2 || style == BlockStyle.MODERN;
   }
 
   /** The architecture. */

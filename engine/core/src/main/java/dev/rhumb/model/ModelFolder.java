@@ -6,6 +6,7 @@ import dev.rhumb.checkpoint.Json;
 import dev.rhumb.checkpoint.JsonObject;
 import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.data.Catalogue;
+import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import java.io.IOException;
@@ -15,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 
@@ -203,13 +205,24 @@ public final class ModelFolder implements AutoCloseable {
     map.put("feed_forward", c.feedForward());
     map.put("dropout", (double) c.dropout());
     map.put("norm_eps", (double) c.normEps());
+    Wiring w = c.wiring();
+    if (!w.equals(Wiring.of(c.style()))) {
+      Map<String, Object> wiring = new LinkedHashMap<>();
+      wiring.put("activation", label(w.activation()));
+      wiring.put("scaled_embedding", w.scaledEmbedding());
+      wiring.put("embedding_norm", w.embeddingNorm());
+      wiring.put("final_norm", w.finalNorm());
+      wiring.put("padding", label(w.padding()));
+      map.put("wiring", wiring);
+    }
     return map;
   }
 
   private static ModelConfig architecture(JsonObject json) {
     try {
+      BlockStyle style = BlockStyle.of(json.string("style"));
       return new ModelConfig(
-          BlockStyle.of(json.string("style")),
+          style,
           json.integer("items", 1, Integer.MAX_VALUE),
           json.integer("width", 1, Integer.MAX_VALUE),
           json.integer("layers", 1, Integer.MAX_VALUE),
@@ -217,9 +230,36 @@ public final class ModelFolder implements AutoCloseable {
           json.integer("max_length", 1, Integer.MAX_VALUE),
           json.integer("feed_forward", 1, Integer.MAX_VALUE),
           (float) json.number("dropout"),
-          (float) json.number("norm_eps"));
+          (float) json.number("norm_eps"),
+          json.keys().contains("wiring") ? wiring(json.object("wiring")) : Wiring.of(style));
     } catch (IllegalArgumentException e) {
       throw json.refuse("style", "describes no model: " + e.getMessage(), "restore config.json");
     }
+  }
+
+  private static Wiring wiring(JsonObject json) {
+    return new Wiring(
+        oneOf(json, "activation", Activation.values()),
+        json.flag("scaled_embedding"),
+        json.flag("embedding_norm"),
+        json.flag("final_norm"),
+        oneOf(json, "padding", Padding.values()));
+  }
+
+  private static String label(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
+  private static <E extends Enum<E>> E oneOf(JsonObject json, String key, E[] values) {
+    String text = json.string(key);
+    for (E value : values) {
+      if (label(value).equals(text)) {
+        return value;
+      }
+    }
+    throw json.refuse(
+        key,
+        "is '" + text + "', which this build does not know",
+        "use the build that wrote it, or import the model again");
   }
 }

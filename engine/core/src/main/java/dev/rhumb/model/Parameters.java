@@ -19,26 +19,35 @@ public final class Parameters implements AutoCloseable {
   /** The name of the item embedding, (V + 1, D). */
   public static final String ITEMS = "item_embedding.weight";
 
+  static final String POSITIONS = "position_embedding.weight";
+  static final String EMBEDDING_NORM = "embedding_norm";
+  static final String FINAL_NORM = "final_norm";
+
   private static final int ALIGN = 16;
 
   private final Buffer flat;
   private final AutoCloseable owner;
   private final Map<String, Tensor> tensors = new LinkedHashMap<>();
 
+  /**
+   * A linear layer: {@code weight} (outputs, inputs), {@code bias} (outputs) or null.
+   *
+   * @param outputs rows of the weight
+   * @param inputs its columns
+   */
+  record Linear(Buffer weight, Buffer bias, long outputs, long inputs) {
+    /** The layer of some of the outputs. */
+    Linear rows(long from, long count) {
+      return new Linear(
+          weight.slice(from * inputs, count * inputs), bias.slice(from, count), count, inputs);
+    }
+  }
+
+  /** A layer norm's scale and shift, (D) each; without a shift it is a root mean square norm. */
+  record Norm(Buffer weight, Buffer bias) {}
+
   /** The parameters of one block. */
-  record Block(
-      Buffer norm1Weight,
-      Buffer norm1Bias,
-      Buffer inWeight,
-      Buffer inBias,
-      Buffer outWeight,
-      Buffer outBias,
-      Buffer norm2Weight,
-      Buffer norm2Bias,
-      Buffer upWeight,
-      Buffer upBias,
-      Buffer downWeight,
-      Buffer downBias) {}
+  record Block(Norm norm1, Linear in, Linear out, Norm norm2, Linear up, Linear down) {}
 
   /** Zeroed parameters on a device. */
   public Parameters(Kernels kernels, ModelConfig config) {
@@ -121,18 +130,27 @@ public final class Parameters implements AutoCloseable {
   Block block(int i) {
     String at = "blocks." + i + ".";
     return new Block(
-        get(at + "norm1.weight"),
-        get(at + "norm1.bias"),
-        get(at + "attention.in.weight"),
-        get(at + "attention.in.bias"),
-        get(at + "attention.out.weight"),
-        get(at + "attention.out.bias"),
-        get(at + "norm2.weight"),
-        get(at + "norm2.bias"),
-        get(at + "mlp.up.weight"),
-        get(at + "mlp.up.bias"),
-        get(at + "mlp.down.weight"),
-        get(at + "mlp.down.bias"));
+        norm(at + "norm1"),
+        linear(at + "attention.in"),
+        linear(at + "attention.out"),
+        norm(at + "norm2"),
+        linear(at + "mlp.up"),
+        linear(at + "mlp.down"));
+  }
+
+  /** A norm by the name before its {@code .weight}. */
+  Norm norm(String name) {
+    return new Norm(get(name + ".weight"), bias(name));
+  }
+
+  private Linear linear(String name) {
+    Tensor weight = tensors.get(name + ".weight");
+    return new Linear(weight.data(), bias(name), weight.rows(), weight.cols());
+  }
+
+  private Buffer bias(String name) {
+    Tensor bias = tensors.get(name + ".bias");
+    return bias == null ? null : bias.data();
   }
 
   private record Shape(String name, long rows, long cols) {
@@ -150,25 +168,32 @@ public final class Parameters implements AutoCloseable {
     long f = c.feedForward();
     List<Shape> all = new ArrayList<>();
     all.add(new Shape(ITEMS, c.items() + 1L, d));
-    all.add(new Shape("position_embedding.weight", c.maxLength(), d));
+    if (c.learnedPositions()) {
+      all.add(new Shape(POSITIONS, c.maxLength(), d));
+    }
+    if (c.wiring().embeddingNorm()) {
+      layer(all, c, EMBEDDING_NORM, d, 0);
+    }
     for (int i = 0; i < c.layers(); i++) {
       String at = "blocks." + i + ".";
-      all.add(new Shape(at + "norm1.weight", d, 0));
-      all.add(new Shape(at + "norm1.bias", d, 0));
-      all.add(new Shape(at + "attention.in.weight", 3 * d, d));
-      all.add(new Shape(at + "attention.in.bias", 3 * d, 0));
-      all.add(new Shape(at + "attention.out.weight", d, d));
-      all.add(new Shape(at + "attention.out.bias", d, 0));
-      all.add(new Shape(at + "norm2.weight", d, 0));
-      all.add(new Shape(at + "norm2.bias", d, 0));
-      all.add(new Shape(at + "mlp.up.weight", f, d));
-      all.add(new Shape(at + "mlp.up.bias", f, 0));
-      all.add(new Shape(at + "mlp.down.weight", d, f));
-      all.add(new Shape(at + "mlp.down.bias", d, 0));
+      layer(all, c, at + "norm1", d, 0);
+      layer(all, c, at + "attention.in", 3 * d, d);
+      layer(all, c, at + "attention.out", d, d);
+      layer(all, c, at + "norm2", d, 0);
+      layer(all, c, at + "mlp.up", c.upWidth(), d);
+      layer(all, c, at + "mlp.down", d, f);
     }
-    all.add(new Shape("final_norm.weight", d, 0));
-    all.add(new Shape("final_norm.bias", d, 0));
+    if (c.wiring().finalNorm()) {
+      layer(all, c, FINAL_NORM, d, 0);
+    }
     return all;
+  }
+
+  private static void layer(List<Shape> all, ModelConfig c, String name, long rows, long cols) {
+    all.add(new Shape(name + ".weight", rows, cols));
+    if (c.biased()) {
+      all.add(new Shape(name + ".bias", rows, 0));
+    }
   }
 
   private static long padded(Shape shape) {

@@ -148,7 +148,13 @@ class SessionTest {
     "SASREC,mlp 1",
     "GPT2,mlp 0",
     "GPT2,last",
-    "SASREC,block 1"
+    "SASREC,block 1",
+    "POST_LN,block 0",
+    "POST_LN,mlp 1",
+    "POST_LN,last",
+    "MODERN,block 0",
+    "MODERN,mlp 0",
+    "MODERN,last"
   })
   void everyAnswerAgreesWithTheHistoryRunWhole(BlockStyle style, String where) {
     Path folder = folder(style, Site.parse(where));

@@ -1,0 +1,66 @@
+package dev.rhumb.model;
+
+import dev.rhumb.kernels.Buffer;
+
+/**
+ * {@link BlockStyle#MODERN}: h = h + dropout(Attn(RMSNorm(h))), queries and keys turned by their
+ * positions; h = h + dropout(W2 (silu(Wg x) * Wu x)) with x = RMSNorm(h).
+ */
+final class ModernBlock extends Block {
+  ModernBlock(
+      int index,
+      ModelConfig config,
+      Steps steps,
+      Parameters.Block parameters,
+      Activations.Block activations,
+      Attention attention) {
+    super(index, config, steps, parameters, activations, attention);
+  }
+
+  @Override
+  void toMlp() {
+    steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
+    steps.linear(a.norm1(), p.in(), a.qkv());
+    steps.rotate(a.qkv());
+    attend();
+    steps.linear(a.attention(), p.out(), a.middle());
+    dropProjection(a.middle());
+    steps.add(a.in(), a.middle(), a.middle());
+    steps.norm(a.middle(), p.norm2(), a.norm2(), a.mean2(), a.rstd2());
+    steps.linear(a.norm2(), p.up(), a.up());
+    steps.gate(a.up(), a.active());
+    steps.linear(a.active(), p.down(), a.mlp());
+    dropDown(a.mlp());
+  }
+
+  @Override
+  void fromMlp() {
+    steps.add(a.middle(), a.mlp(), a.out());
+  }
+
+  @Override
+  Buffer residual() {
+    return a.middle();
+  }
+
+  @Override
+  void backward(Deltas delta, Parameters.Block g, AttentionBackward attention) {
+    // out = middle + mlp(norm2(middle)): h becomes the gradient in middle.
+    delta.middle().copyFrom(delta.h());
+    dropDown(delta.middle());
+    steps.linearBackward(a.active(), p.down(), delta.middle(), 0, delta.active(), g.down());
+    steps.gateBackward(a.up(), delta.active(), delta.up());
+    steps.linearBackward(a.norm2(), p.up(), delta.up(), 0, delta.middle(), g.up());
+    steps.normBackward(
+        delta.middle(), a.middle(), p.norm2(), a.mean2(), a.rstd2(), 1, delta.h(), g.norm2());
+    // middle = in + out(attention(norm1(in))): h becomes the gradient in the input.
+    delta.middle().copyFrom(delta.h());
+    dropProjection(delta.middle());
+    steps.linearBackward(a.attention(), p.out(), delta.middle(), 0, delta.attention(), g.out());
+    attention.backward(this, delta);
+    steps.rotateBackward(delta.qkv());
+    steps.linearBackward(a.norm1(), p.in(), delta.qkv(), 0, delta.middle(), g.in());
+    steps.normBackward(
+        delta.middle(), a.in(), p.norm1(), a.mean1(), a.rstd1(), 1, delta.h(), g.norm1());
+  }
+}
