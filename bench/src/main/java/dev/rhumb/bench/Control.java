@@ -28,7 +28,7 @@ import java.util.Map;
 public final class Control {
   private static final String AUTOENCODER = "topk-f512-k16";
   private static final List<String> CONCEPTS = List.of("Sci-Fi", "Horror", "Children's", "Western");
-  private static final double[] STRENGTHS = {-4, -2, -1, 0, .5, 1, 2, 4, 8, 16};
+  private static final double[] STRENGTHS = {-4, -2, -1, 0, .25, .5, .75, 1, 1.25, 1.5, 2, 3, 4, 8};
   private static final double NDCG_LEFT = .9;
   private static final int K = 10;
 
