@@ -64,6 +64,23 @@ public record Result(
         commit);
   }
 
+  /** The same with another value. */
+  public Result valued(double value) {
+    return new Result(
+        work,
+        shape,
+        backend,
+        threads,
+        metric,
+        value,
+        low,
+        high,
+        unit,
+        reference,
+        referenceValue,
+        commit);
+  }
+
   /** The same under another name of its metric. */
   public Result named(String metric) {
     return new Result(
