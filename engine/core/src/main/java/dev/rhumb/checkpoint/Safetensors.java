@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -42,6 +43,8 @@ import java.util.Set;
  * <p>Threads: reading is safe from any thread.
  */
 public final class Safetensors implements AutoCloseable {
+  private static final Set<String> FLOATS = Set.of("F32", "F16", "BF16", "F64");
+
   private final Path file;
   private final SafetensorsHeader header;
   private final FileChannel channel;
@@ -201,6 +204,53 @@ public final class Safetensors implements AutoCloseable {
     } catch (IOException e) {
       throw AtomicFiles.failure("cannot read " + file, e);
     }
+  }
+
+  /**
+   * Copies a tensor of float32, float16, bfloat16 or float64 into a float32 buffer on any device:
+   * the first three exactly, float64 rounded to the nearest. Of a mapped file the bytes are read,
+   * as {@link #copyTo} does.
+   *
+   * @param target float32, with as many elements as {@code shape} says
+   * @throws FormatException when the tensor is missing, has another type or shape, or the file has
+   *     lost its end
+   */
+  public void copyAsFloats(String name, Buffer target, long... shape) {
+    requireOpen();
+    SafetensorsHeader.Entry entry = header.demand(name, FLOATS, shape);
+    int bytes = (int) (entry.bytes() / Math.max(1, target.count()));
+    if (target.count() * bytes != entry.bytes()) {
+      throw new IllegalArgumentException(
+          "tensor " + name + " " + Arrays.toString(shape) + " does not fit " + target);
+    }
+    float[] values = new float[1 << 14];
+    try (Arena staging = Arena.ofConfined()) {
+      MemorySegment raw = staging.allocate((long) values.length * bytes, Buffer.ALIGNMENT);
+      for (long done = 0; done < target.count(); done += values.length) {
+        int n = (int) Math.min(values.length, target.count() - done);
+        MemorySegment part = raw.asSlice(0, (long) n * bytes);
+        if (mapped) {
+          header.readData(channel, entry.begin() + done * bytes, part);
+        } else {
+          part.copyFrom(data.asSlice(entry.begin() + done * bytes, part.byteSize()));
+        }
+        for (int i = 0; i < n; i++) {
+          values[i] = toFloat(entry.dtype(), part, i);
+        }
+        target.put(done, values, 0, n);
+      }
+    } catch (IOException e) {
+      throw AtomicFiles.failure("cannot read " + file, e);
+    }
+  }
+
+  private static float toFloat(String dtype, MemorySegment values, long i) {
+    return switch (dtype) {
+      case "F16" -> Float.float16ToFloat(values.getAtIndex(ValueLayout.JAVA_SHORT, i));
+      case "BF16" -> Float.intBitsToFloat(values.getAtIndex(ValueLayout.JAVA_SHORT, i) << 16);
+      case "F64" -> (float) values.getAtIndex(ValueLayout.JAVA_DOUBLE, i);
+      default -> values.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+    };
   }
 
   /** Unmaps or frees the tensors and closes the file; closing again does nothing. */

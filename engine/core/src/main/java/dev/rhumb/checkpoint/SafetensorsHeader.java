@@ -15,6 +15,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /** The checked header of a safetensors file. Immutable. */
@@ -313,13 +314,22 @@ final class SafetensorsHeader {
 
   /** The entry, if it has this type and shape. */
   Entry demand(String name, DType dtype, long[] shape) {
+    known(name);
+    return demand(name, Set.of(dtype.name()), shape);
+  }
+
+  /** The entry, if it has one of these types and this shape. */
+  Entry demand(String name, Set<String> dtypes, long[] shape) {
     Entry entry = entry(name);
-    if (known(name) != dtype || !Arrays.equals(entry.shape(), shape)) {
+    if (!dtypes.contains(entry.dtype()) || !Arrays.equals(entry.shape(), shape)) {
       throw new FormatException(
           file,
           "tensor " + Quote.of(name),
           "is " + entry.dtype() + " " + Arrays.toString(entry.shape()),
-          dtype + " " + Arrays.toString(shape) + " is wanted: take the file that fits this model");
+          String.join(" or ", dtypes.stream().sorted().toList())
+              + " "
+              + Arrays.toString(shape)
+              + " is wanted: take the file that fits this model");
     }
     return entry;
   }

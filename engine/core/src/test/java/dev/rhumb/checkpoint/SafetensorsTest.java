@@ -180,6 +180,40 @@ class SafetensorsTest {
   }
 
   @Test
+  void floatsOfEveryWidthAreReadAsFloat32() throws Exception {
+    float[] expected = {1.5f, -0.25f, 65504, 0x1p-24f};
+    // The same four numbers by hand: halves, float64; bfloat16 of 1.5 and -0.25 alone.
+    String header =
+        "{\"half\":{\"dtype\":\"F16\",\"shape\":[2,2],\"data_offsets\":[0,8]},"
+            + "\"brain\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[8,12]},"
+            + "\"double\":{\"dtype\":\"F64\",\"shape\":[4],\"data_offsets\":[12,44]},"
+            + "\"int\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[44,48]}}";
+    ByteBuffer data = ByteBuffer.allocate(48).order(ByteOrder.LITTLE_ENDIAN);
+    data.put(HexFormat.of().parseHex("003e00b4ff7b0100")).put(HexFormat.of().parseHex("c03f80be"));
+    for (float value : expected) {
+      data.putDouble(value + (value == 1.5f ? 0x1p-40 : 0));
+    }
+    Path file = save(file(header, data.array()));
+    for (Function<Path, Safetensors> way : WAYS) {
+      try (Safetensors tensors = way.apply(file)) {
+        Buffer four = floats(0, 0, 0, 0);
+        tensors.copyAsFloats("half", four, 2, 2);
+        assertArrayEquals(expected, four.floats());
+        tensors.copyAsFloats("double", four, 4);
+        assertArrayEquals(expected, four.floats());
+        tensors.copyAsFloats("brain", four.slice(0, 2), 2);
+        assertArrayEquals(new float[] {1.5f, -0.25f}, four.slice(0, 2).floats());
+        refused("\"int\"", () -> tensors.copyAsFloats("int", four.slice(0, 1), 1));
+        refused("F16 [2, 2]", () -> tensors.copyAsFloats("half", four, 4));
+        refused("absent", () -> tensors.copyAsFloats("absent", four, 4));
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> tensors.copyAsFloats("double", four.slice(0, 3), 4));
+      }
+    }
+  }
+
+  @Test
   void foreignTypesAreListedAndRefusedOnUse() throws Exception {
     String header =
         "{\"h\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]},"
