@@ -28,6 +28,12 @@ final class Trained implements AutoCloseable {
 
   /** Takes over a folder and a dataset; refuses a dataset that the model was not trained on. */
   static Trained of(ModelFolder folder, Dataset dataset) {
+    requireTrainedOn(folder, dataset);
+    return new Trained(folder, dataset);
+  }
+
+  /** Refuses a dataset that the model was not trained on. */
+  static void requireTrainedOn(ModelFolder folder, Dataset dataset) {
     String trainedOn = folder.description().fingerprint();
     if (!trainedOn.equals(dataset.fingerprint())) {
       throw new Refusal(
@@ -39,7 +45,6 @@ final class Trained implements AutoCloseable {
               + trainedOn.substring(0, Math.min(12, trainedOn.length()))
               + "...) with --data");
     }
-    return new Trained(folder, dataset);
   }
 
   /** Where a model's folder keeps the data it was trained on, if it does. */
@@ -51,7 +56,11 @@ final class Trained implements AutoCloseable {
    * Opens both; the data are those that the user names, else those that the model's folder keeps.
    */
   static Trained open(Kernels kernels, ModelOptions model, DataOptions data) {
-    ModelFolder folder = model.open(kernels);
+    return open(model.open(kernels), data);
+  }
+
+  /** As the other method, for a folder that is open already and that this takes over. */
+  static Trained open(ModelFolder folder, DataOptions data) {
     try {
       Path kept = data(folder.folder());
       Path place =

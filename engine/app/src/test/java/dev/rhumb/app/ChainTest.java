@@ -146,6 +146,22 @@ class ChainTest {
   }
 
   @Test
+  void aModelIsTestedAgainstABaselineOnTheSplitItWasTrainedOn() {
+    JsonObject result =
+        good(Cli.run("evaluate", "--data", data, "-m", model, "--against", "popularity", "--json"));
+    assertEquals(2, result.objects("rankers").size());
+    JsonObject ndcg = result.objects("comparisons").getFirst().objects("metrics").get(1);
+    assertEquals("ndcg@10", ndcg.string("metric"));
+    assertTrue(ndcg.object("permutation").number("p") < .01);
+    assertEquals(result.object("metrics").number("ndcg"), ndcg.number("first"), 1e-12);
+    Cli both = Cli.run("evaluate", "--data", data, "-b", "markov", "--against", model, "--json");
+    assertEquals(2, good(both).objects("rankers").size());
+    Cli split = Cli.run("evaluate", "--data", data, "-m", model, "--split", "cold-users");
+    assertEquals(1, split.status());
+    assertTrue(split.err().contains("which is leave-one-out"), split.err());
+  }
+
+  @Test
   void otherDataThanTheModelsAreRefused() {
     Path other = home.resolve("other");
     GeneratedWorld.Config config = new GeneratedWorld.Config(20, 30, 3, 2, 5, 8, .8, .9, .3, .01);

@@ -31,6 +31,9 @@ public record Comparison(
     Probability permutation,
     Probability wilcoxon) {
 
+  /** How many permutations are drawn where there are too many to go through. */
+  public static final int PERMUTATIONS = 10_000;
+
   /**
    * How likely so large a difference is by chance.
    *
@@ -44,7 +47,8 @@ public record Comparison(
   /**
    * Compares two rankers on some columns that both have; correction is for all of them.
    *
-   * @param bootstrap its resamples, 1 or more, are also the number of drawn permutations
+   * @param bootstrap of the interval; its seed is that of the {@value #PERMUTATIONS} drawn
+   *     permutations too
    * @throws IllegalArgumentException when the two were not judged on the same data, split, users
    *     and targets, or lack a column
    */
@@ -69,7 +73,7 @@ public record Comparison(
     List<Estimate> estimates = bootstrap.means(users, differences);
     double[] student = tests(pairs, PairedTests::student);
     double[] permutation =
-        tests(pairs, d -> PairedTests.permutation(d, bootstrap.resamples(), bootstrap.seed()));
+        tests(pairs, d -> PairedTests.permutation(d, PERMUTATIONS, bootstrap.seed()));
     double[] wilcoxon = tests(pairs, PairedTests::wilcoxon);
     List<Comparison> comparisons = new ArrayList<>();
     for (int c = 0; c < differences.length; c++) {

@@ -5,6 +5,7 @@ import dev.rhumb.data.Cases;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import java.util.Arrays;
+import java.util.function.IntConsumer;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
@@ -18,6 +19,9 @@ import java.util.stream.IntStream;
 public final class RankingReport {
   /** The smoothing of calibration: alpha of Steck (2018). */
   static final double CALIBRATION_ALPHA = .01;
+
+  // Whole batches of the evaluator, so that its lists are those of one call for all.
+  private static final int PART = 8 * Evaluator.BATCH;
 
   private final int[][] lists;
   private final int[][] relevant;
@@ -77,17 +81,33 @@ public final class RankingReport {
 
   /** As the other method, for any cases, with popularity counted already. */
   public static RankingReport of(Ranker ranker, Cases cases, ItemCounts training, int k) {
+    return of(ranker, cases, training, k, done -> {});
+  }
+
+  /**
+   * As the other methods, telling how it goes.
+   *
+   * @param progress is given the number of cases done, from time to time
+   */
+  public static RankingReport of(
+      Ranker ranker, Cases cases, ItemCounts training, int k, IntConsumer progress) {
     requireLength(k, ranker.items());
-    if (cases.count() == 0) {
+    int n = cases.count();
+    if (n == 0) {
       throw new IllegalArgumentException(
           "there is no case to judge by: no user has items enough for this split; choose another"
               + " split, or keep users with more items");
     }
+    int[][] lists = new int[n][];
+    for (int from = 0; from < n; from += PART) {
+      int[] part = IntStream.range(from, Math.min(n, from + PART)).toArray();
+      int[][] some = ranker.recommend(cases.histories().select(part), k, null);
+      System.arraycopy(some, 0, lists, from, some.length);
+      progress.accept(from + some.length);
+    }
     return new RankingReport(
-        ranker.recommend(cases.histories(), k, null),
-        IntStream.range(0, cases.count())
-            .mapToObj(i -> new int[] {cases.target(i)})
-            .toArray(int[][]::new),
+        lists,
+        IntStream.range(0, n).mapToObj(i -> new int[] {cases.target(i)}).toArray(int[][]::new),
         cases.histories(),
         training);
   }

@@ -159,7 +159,8 @@ class CaseScoresTest {
       assertEquals(c.first() - c.second(), c.difference().value(), 1e-12);
       assertEquals(bootstrap.mean(difference), c.difference());
       assertEquals(PairedTests.student(difference), c.student().alone());
-      assertEquals(PairedTests.permutation(difference, 200, 4), c.permutation().alone());
+      assertEquals(
+          PairedTests.permutation(difference, Comparison.PERMUTATIONS, 4), c.permutation().alone());
       assertEquals(PairedTests.wilcoxon(difference), c.wilcoxon().alone());
       assertEquals(Arrays.stream(difference).filter(x -> x > 0).count(), c.better());
       assertEquals(Arrays.stream(difference).filter(x -> x < 0).count(), c.worse());
