@@ -12,8 +12,14 @@ import java.util.Map;
  * The items 1..V: their external ids, titles and attributes. Unchangeable, so any thread may read.
  */
 public final class Catalogue {
-  /** One item; {@code title} may be empty. */
-  record Item(String id, String title, Collection<String> attributes) {}
+  /**
+   * One item.
+   *
+   * @param id its external id, not empty
+   * @param title may be empty
+   * @param attributes their names, each not empty and once
+   */
+  public record Item(String id, String title, Collection<String> attributes) {}
 
   private static final List<String> COLUMNS = List.of("item", "external_id", "title", "attributes");
 
@@ -28,7 +34,7 @@ public final class Catalogue {
    *
    * @throws IllegalArgumentException when two items have one external id
    */
-  Catalogue(List<Item> items) {
+  public Catalogue(List<Item> items) {
     this(
         items.stream().map(Item::id).toList(),
         items.stream().map(Item::title).toList(),

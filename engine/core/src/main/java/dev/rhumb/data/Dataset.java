@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 
 /**
  * Each user's items in time order. The sequences lie off-heap in host memory that this object owns;
@@ -23,6 +24,8 @@ public final class Dataset implements AutoCloseable {
   // User u's items are items[offsets[u] .. offsets[u + 1]].
   private final MemorySegment offsets;
   private final MemorySegment items;
+  // Seconds since 1970 of each interaction, or null.
+  private final MemorySegment times;
   private final Digests digests;
 
   /** Puts content into zeroed memory. */
@@ -32,8 +35,9 @@ public final class Dataset implements AutoCloseable {
      *
      * @param offsets (users + 1) int64, from 0 up to the number of interactions
      * @param items (interactions) int32
+     * @param times (interactions) int64, or null where the dataset keeps none
      */
-    void fill(MemorySegment offsets, MemorySegment items);
+    void fill(MemorySegment offsets, MemorySegment items, MemorySegment times);
   }
 
   /** Allocates and has {@code filler} fill; frees again if that throws. */
@@ -43,6 +47,7 @@ public final class Dataset implements AutoCloseable {
       List<String> userIds,
       long[] userTimes,
       long interactions,
+      boolean hasTimes,
       Filler filler) {
     this.name = Objects.requireNonNull(name, "name");
     this.catalogue = catalogue;
@@ -53,7 +58,8 @@ public final class Dataset implements AutoCloseable {
     try {
       offsets = arena.allocate(JAVA_LONG, userIds.size() + 1L);
       items = arena.allocate(JAVA_INT, interactions);
-      filler.fill(offsets, items);
+      times = hasTimes ? arena.allocate(JAVA_LONG, interactions) : null;
+      filler.fill(offsets, items, times);
       digests = Digests.of(this);
       filled = true;
     } finally {
@@ -63,14 +69,54 @@ public final class Dataset implements AutoCloseable {
     }
   }
 
+  /**
+   * Makes a dataset of rows that come numbered and sorted, straight into its memory; {@link
+   * DatasetBuilder} numbers and sorts where that is not done yet. The caller closes the dataset.
+   *
+   * @param name what the user calls it
+   * @param catalogue the items 1..V
+   * @param userIds the external ids of users 0, 1, ...; distinct and not empty
+   * @param userTimes when each user came: larger is newer
+   * @param interactions how many rows will come
+   * @param hasTimes whether the rows' times are seconds since 1970 (UTC) and are kept
+   * @param rows adds all rows
+   * @throws IllegalArgumentException when the rows are not those that were announced, or not sorted
+   */
+  public static Dataset of(
+      String name,
+      Catalogue catalogue,
+      List<String> userIds,
+      long[] userTimes,
+      long interactions,
+      boolean hasTimes,
+      Consumer<SortedRows> rows) {
+    if (userTimes.length != userIds.size()) {
+      throw new IllegalArgumentException(
+          userTimes.length + " times of " + userIds.size() + " users");
+    }
+    return new Dataset(
+        name,
+        catalogue,
+        List.copyOf(userIds),
+        userTimes.clone(),
+        interactions,
+        hasTimes,
+        (offsets, items, times) -> {
+          SortedRows sink = new SortedRows(offsets, items, times, catalogue.items());
+          rows.accept(sink);
+          sink.finish();
+        });
+  }
+
   /** What the user called it. */
   public String name() {
     return name;
   }
 
   /**
-   * SHA-256, in hexadecimal, over all that the dataset holds but its name: two datasets with the
-   * same fingerprint are the same.
+   * SHA-256, in hexadecimal, over users, items and sequences: two datasets with the same
+   * fingerprint give the same model. Neither the name nor the times of single interactions enter
+   * it: these say nothing that the order of the sequences and a split's name do not say.
    */
   public String fingerprint() {
     return digests.fingerprint();
@@ -109,6 +155,25 @@ public final class Dataset implements AutoCloseable {
   public void copy(int user, int from, int n, int[] target, int at) {
     Objects.checkFromIndexSize(from, n, length(user));
     MemorySegment.copy(items, JAVA_INT, (offset(user) + from) * Integer.BYTES, target, at, n);
+  }
+
+  /** Whether the time of each interaction is known; a split by time needs them. */
+  public boolean hasTimes() {
+    return times != null;
+  }
+
+  /**
+   * When {@code user} had the item at {@code position}, in seconds since 1970 (UTC); it does not
+   * fall along a sequence.
+   *
+   * @throws IllegalStateException when the dataset keeps no times
+   */
+  public long time(int user, int position) {
+    if (times == null) {
+      throw new IllegalStateException("dataset " + name + " keeps no times");
+    }
+    Objects.checkIndex(position, length(user));
+    return times.getAtIndex(JAVA_LONG, offset(user) + position);
   }
 
   /** When the user came, by the first interaction or a key of order: larger is newer. */
@@ -201,6 +266,11 @@ public final class Dataset implements AutoCloseable {
   /** Items of all users, one sequence after another, int32. */
   MemorySegment sequenceItems() {
     return items;
+  }
+
+  /** Times of all users' interactions, int64, or null. */
+  MemorySegment times() {
+    return times;
   }
 
   private long offset(int user) {

@@ -1,12 +1,10 @@
 package dev.rhumb.data;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -56,6 +54,7 @@ public final class DatasetBuilder {
   private final Map<String, Long> userTimes = new HashMap<>();
   private final Map<String, Catalogue.Item> described = new HashMap<>();
   private boolean removeRepeats;
+  private boolean keepTimes;
   private int minLength = 1;
   private Counts counts;
 
@@ -70,7 +69,8 @@ public final class DatasetBuilder {
   /**
    * Adds one interaction.
    *
-   * @param time any number that grows with time; only its order matters
+   * @param time any number that grows with time; only its order matters, unless {@link #keepTimes}
+   *     says otherwise
    */
   public DatasetBuilder add(String user, String item, long time) {
     if (rows == rowUser.length) {
@@ -124,6 +124,15 @@ public final class DatasetBuilder {
     return this;
   }
 
+  /**
+   * Says that times are seconds since 1970 (UTC), to be kept in the dataset for splits by time;
+   * without it only their order matters.
+   */
+  public DatasetBuilder keepTimes(boolean keep) {
+    keepTimes = keep;
+    return this;
+  }
+
   /** What the last {@link #build} kept and left out. */
   public Counts counts() {
     if (counts == null) {
@@ -154,7 +163,7 @@ public final class DatasetBuilder {
           continue;
         }
         seen.set(rowItem[row]);
-        sequence[n++] = rowItem[row];
+        sequence[n++] = row;
       }
       if (n < minLength) {
         shortUsers++;
@@ -202,19 +211,18 @@ public final class DatasetBuilder {
       ids.add(key);
       times[u] = userTimes.getOrDefault(key, firstTimes[keptUsers[u]]);
     }
-    return new Dataset(
+    return Dataset.of(
         name,
         new Catalogue(catalogue),
-        List.copyOf(ids),
+        ids,
         times,
         kept,
-        (offsets, packed) -> {
-          long at = 0;
+        keepTimes,
+        sorted -> {
           for (int u = 0; u < keptUsers.length; u++) {
-            for (int item : sequences[keptUsers[u]]) {
-              packed.setAtIndex(JAVA_INT, at++, newItem[item]);
+            for (int row : sequences[keptUsers[u]]) {
+              sorted.add(u, newItem[rowItem[row]], rowTime[row]);
             }
-            offsets.setAtIndex(JAVA_LONG, u + 1L, at);
           }
         });
   }
@@ -244,12 +252,18 @@ public final class DatasetBuilder {
   /** The numbers sorted by their keys, by the order that the class states. */
   private static int[] ordered(IntStream numbers, List<String> keys) {
     List<Integer> list = numbers.boxed().toList();
-    boolean whole = list.stream().allMatch(i -> WHOLE.matcher(keys.get(i)).matches());
-    Comparator<Integer> order =
-        whole
-            ? Comparator.comparingLong(i -> Long.parseLong(keys.get(i)))
-            : Comparator.comparing(keys::get);
-    return list.stream().sorted(order).mapToInt(Integer::intValue).toArray();
+    Comparator<String> order = order(list.stream().map(keys::get).toList());
+    return list.stream()
+        .sorted(Comparator.comparing(keys::get, order))
+        .mapToInt(Integer::intValue)
+        .toArray();
+  }
+
+  /** The order by which these external ids, all of users or all of items, are numbered. */
+  public static Comparator<String> order(Collection<String> ids) {
+    return ids.stream().allMatch(id -> WHOLE.matcher(id).matches())
+        ? Comparator.comparingLong(Long::parseLong)
+        : Comparator.naturalOrder();
   }
 
   private static int number(

@@ -24,7 +24,8 @@ import java.util.Set;
 /**
  * A dataset on disk: {@code dataset.json} (format, version, name, counts, fingerprint and the
  * digests of the parts), {@code sequences.safetensors} (offsets (users + 1) int64, items
- * (interactions) int32), {@code items.tsv}, {@code users.tsv}.
+ * (interactions) int32 and, where the dataset keeps them, times (interactions) int64), {@code
+ * items.tsv}, {@code users.tsv}.
  */
 final class DatasetFolder {
   private static final String FORMAT = "rhumb-dataset";
@@ -44,16 +45,17 @@ final class DatasetFolder {
     } catch (IOException e) {
       throw AtomicFiles.failure("cannot make the folder " + folder, e);
     }
-    Safetensors.write(
-        folder.resolve(SEQUENCES),
-        Map.of(),
-        List.of(
-            new Safetensors.Tensor(
-                "offsets", new long[] {d.users() + 1L}, Buffer.wrap(DType.I64, d.offsets())),
-            new Safetensors.Tensor(
-                "items",
-                new long[] {d.interactions()},
-                Buffer.wrap(DType.I32, d.sequenceItems()))));
+    long[] rows = {d.interactions()};
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    tensors.add(
+        new Safetensors.Tensor(
+            "offsets", new long[] {d.users() + 1L}, Buffer.wrap(DType.I64, d.offsets())));
+    tensors.add(
+        new Safetensors.Tensor("items", rows, Buffer.wrap(DType.I32, d.sequenceItems())));
+    if (d.hasTimes()) {
+      tensors.add(new Safetensors.Tensor("times", rows, Buffer.wrap(DType.I64, d.times())));
+    }
+    Safetensors.write(folder.resolve(SEQUENCES), Map.of(), tensors);
     d.catalogue().save(folder.resolve(ITEMS));
     Tsv.write(
         folder.resolve(USERS),
@@ -76,6 +78,9 @@ final class DatasetFolder {
     digests.put("items", d.digests().items());
     digests.put("users", d.digests().users());
     digests.put("sequences", d.digests().sequences());
+    if (d.hasTimes()) {
+      digests.put("times", d.digests().times());
+    }
     head.put("sha256", digests);
     AtomicFiles.writeString(folder.resolve(HEAD), Json.write(head));
   }
@@ -97,9 +102,13 @@ final class DatasetFolder {
     int users = head.integer("users", 0, Integer.MAX_VALUE - 1);
     int items = head.integer("items", 0, Integer.MAX_VALUE - 1);
     long interactions = head.integer("interactions", 0, Long.MAX_VALUE / Integer.BYTES);
-    JsonObject sha256 = head.object("sha256").only("items", "users", "sequences");
+    JsonObject sha256 = head.object("sha256").only("items", "users", "sequences", "times");
     Digests wanted =
-        new Digests(sha256.string("items"), sha256.string("users"), sha256.string("sequences"));
+        new Digests(
+            sha256.string("items"),
+            sha256.string("users"),
+            sha256.string("sequences"),
+            sha256.has("times") ? sha256.string("times") : null);
     if (!wanted.fingerprint().equals(head.string("fingerprint"))) {
       throw head.refuse("fingerprint", "does not belong to the digests under sha256", MEND);
     }
@@ -113,11 +122,20 @@ final class DatasetFolder {
           MEND);
     }
     Users table = users(folder.resolve(USERS), users);
-    Dataset d = sequences(folder.resolve(SEQUENCES), name, catalogue, table, interactions);
+    Dataset d = sequences(
+            folder.resolve(SEQUENCES),
+            name,
+            catalogue,
+            table,
+            interactions,
+            wanted.times() != null);
     try {
       requireSame(folder.resolve(ITEMS), d.digests().items(), wanted.items());
       requireSame(folder.resolve(USERS), d.digests().users(), wanted.users());
       requireSame(folder.resolve(SEQUENCES), d.digests().sequences(), wanted.sequences());
+      if (d.hasTimes()) {
+        requireSame(folder.resolve(SEQUENCES), d.digests().times(), wanted.times());
+      }
       return d;
     } catch (FormatException e) {
       d.close();
@@ -158,22 +176,35 @@ final class DatasetFolder {
   }
 
   private static Dataset sequences(
-      Path file, String name, Catalogue catalogue, Users users, long interactions) {
+      Path file,
+      String name,
+      Catalogue catalogue,
+      Users users,
+      long interactions,
+      boolean hasTimes) {
     try (Safetensors tensors = Safetensors.open(file)) {
       long rows = users.ids().size() + 1L;
       // Ask for type and shape before any memory is taken for what the head claims.
       tensors.tensor("offsets", DType.I64, rows);
       tensors.tensor("items", DType.I32, interactions);
+      if (hasTimes) {
+        tensors.tensor("times", DType.I64, interactions);
+      }
       return new Dataset(
           name,
           catalogue,
           users.ids(),
           users.times(),
           interactions,
-          (offsets, items) -> {
+          hasTimes,
+          (offsets, items, times) -> {
             tensors.copyTo("offsets", Buffer.wrap(DType.I64, offsets), rows);
             tensors.copyTo("items", Buffer.wrap(DType.I32, items), interactions);
             check(file, offsets, items, catalogue.items());
+            if (hasTimes) {
+              tensors.copyTo("times", Buffer.wrap(DType.I64, times), interactions);
+              checkTimes(file, offsets, times);
+            }
           });
     }
   }
@@ -200,6 +231,18 @@ final class DatasetFolder {
       if (item < 1 || item > most) {
         throw new FormatException(
             file, "items[" + i + "]", item + " is no item of 1.." + most, MEND);
+      }
+    }
+  }
+
+  /** Refuses times that fall within a user's sequence. */
+  private static void checkTimes(Path file, MemorySegment offsets, MemorySegment times) {
+    long user = 0;
+    for (long i = 0; i < times.byteSize() / Long.BYTES; i++) {
+      if (i == offsets.getAtIndex(JAVA_LONG, user + 1)) {
+        user++;
+      } else if (i > 0 && times.getAtIndex(JAVA_LONG, i) < times.getAtIndex(JAVA_LONG, i - 1)) {
+        throw new FormatException(file, "times[" + i + "]", "is before that before it", MEND);
       }
     }
   }

@@ -9,12 +9,14 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /**
- * SHA-256, in hexadecimal, of the three parts of a dataset, apart so that a damaged folder can name
+ * SHA-256, in hexadecimal, of the parts of a dataset, apart so that a damaged folder can name
  * the part. What is hashed: numbers as little-endian int64, strings as the number of their UTF-8
  * bytes and those bytes, lists with their count first; the sequences are offsets (int64) and items
- * (int32).
+ * (int32), the times int64.
+ *
+ * @param times null where the dataset keeps none
  */
-record Digests(String items, String users, String sequences) {
+record Digests(String items, String users, String sequences, String times) {
   private static final int CHUNK = 1 << 20;
 
   static Digests of(Dataset d) {
@@ -37,10 +39,15 @@ record Digests(String items, String users, String sequences) {
     Hash sequences = new Hash();
     sequences.add(d.offsets());
     sequences.add(d.sequenceItems());
-    return new Digests(items.hex(), users.hex(), sequences.hex());
+    Hash times = new Hash();
+    if (d.hasTimes()) {
+      times.add(d.times());
+    }
+    return new Digests(
+        items.hex(), users.hex(), sequences.hex(), d.hasTimes() ? times.hex() : null);
   }
 
-  /** The hash over the three. */
+  /** The hash over items, users and sequences. */
   String fingerprint() {
     Hash all = new Hash();
     all.add(items);
