@@ -50,8 +50,7 @@ final class DatasetFolder {
     tensors.add(
         new Safetensors.Tensor(
             "offsets", new long[] {d.users() + 1L}, Buffer.wrap(DType.I64, d.offsets())));
-    tensors.add(
-        new Safetensors.Tensor("items", rows, Buffer.wrap(DType.I32, d.sequenceItems())));
+    tensors.add(new Safetensors.Tensor("items", rows, Buffer.wrap(DType.I32, d.sequenceItems())));
     if (d.hasTimes()) {
       tensors.add(new Safetensors.Tensor("times", rows, Buffer.wrap(DType.I64, d.times())));
     }
@@ -122,7 +121,8 @@ final class DatasetFolder {
           MEND);
     }
     Users table = users(folder.resolve(USERS), users);
-    Dataset d = sequences(
+    Dataset d =
+        sequences(
             folder.resolve(SEQUENCES),
             name,
             catalogue,

@@ -9,9 +9,9 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /**
- * SHA-256, in hexadecimal, of the parts of a dataset, apart so that a damaged folder can name
- * the part. What is hashed: numbers as little-endian int64, strings as the number of their UTF-8
- * bytes and those bytes, lists with their count first; the sequences are offsets (int64) and items
+ * SHA-256, in hexadecimal, of the parts of a dataset, apart so that a damaged folder can name the
+ * part. What is hashed: numbers as little-endian int64, strings as the number of their UTF-8 bytes
+ * and those bytes, lists with their count first; the sequences are offsets (int64) and items
  * (int32), the times int64.
  *
  * @param times null where the dataset keeps none

@@ -729,7 +729,8 @@ public final class GeneratedWorld implements AutoCloseable {
           IntStream.rangeClosed(1, config.users()).mapToObj(Integer::toString).toList(),
           times,
           ends[config.users()],
-          (offsets, packed) -> {
+          false,
+          (offsets, packed, unkept) -> {
             MemorySegment.copy(ends, 0, offsets, JAVA_LONG, 0, ends.length);
             for (long at = 0; at < ends[config.users()]; at++) {
               packed.setAtIndex(JAVA_INT, at, newItem[items.getAtIndex(JAVA_INT, at)]);

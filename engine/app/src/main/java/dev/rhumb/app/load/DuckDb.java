@@ -1,77 +1,73 @@
 package dev.rhumb.app.load;
 
 import dev.rhumb.app.terminal.Refusal;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.nio.charset.Charset;
-import java.nio.charset.StandardCharsets;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.sql.Connection;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.util.List;
 import java.util.Properties;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Collectors;
+import java.util.function.Consumer;
+import org.duckdb.DuckDBAppender;
+import org.duckdb.DuckDBConnection;
 
 /**
- * Reads tables from files by a database in memory. It never reaches for the network: extensions are
- * neither installed nor loaded. One thread at a time.
+ * A database of one import: in memory up to a limit, beyond it in a folder of its own that {@link
+ * #close} removes. It never reaches for the network: Parquet and JSON are built in, and extensions
+ * are neither installed nor loaded. One thread at a time.
  */
 final class DuckDb implements AutoCloseable {
-  private static final Pattern CSV_ERROR =
-      Pattern.compile("CSV Error on Line: (\\d+)\\s+(?:Original Line: .*\\R)?(.*)");
-
-  private final Connection connection;
-
-  /** Type of a column: text, or a whole number of 64 bits. */
-  enum Type {
-    TEXT("VARCHAR"),
-    WHOLE("BIGINT"),
-    NUMBER("DOUBLE");
-
-    private final String sql;
-
-    Type(String sql) {
-      this.sql = sql;
-    }
-  }
-
-  /** A column of a file. */
-  record Column(String name, Type type) {}
-
-  /**
-   * A file of delimited text.
-   *
-   * @param delimiter between columns
-   * @param header whether the first line names the columns, which must then be as given here
-   * @param quoted whether double quotes may enclose a value
-   * @param charset UTF-8 or ISO-8859-1
-   * @param columns all columns, in order
-   */
-  record Text(
-      String delimiter, boolean header, boolean quoted, Charset charset, List<Column> columns) {
-    Text {
-      columns = List.copyOf(columns);
-    }
-  }
+  private final DuckDBConnection connection;
+  private final Path folder;
 
   /** Takes a row at a time; the columns are numbered from 1. */
   interface Rows {
+    /** The row that {@code row} stands on. */
     void row(ResultSet row) throws SQLException;
   }
 
-  /** Opens a database in memory. */
-  DuckDb() {
+  /** Adds rows to a table. */
+  interface Appending {
+    /** Adds them all. */
+    void to(DuckDBAppender rows) throws SQLException;
+  }
+
+  /**
+   * Opens an empty database.
+   *
+   * @param temp where its folder is made
+   * @param memory the limit, as {@code 1500MB}
+   */
+  DuckDb(Path temp, String memory) {
+    try {
+      folder = Files.createTempDirectory(temp, "rhumb-import");
+    } catch (IOException e) {
+      throw new Refusal(
+          temp.toString(), "takes no files: " + e, "name another folder with --temp", e);
+    }
     Properties settings = new Properties();
     settings.put("autoinstall_known_extensions", "false");
     settings.put("autoload_known_extensions", "false");
+    settings.put("jdbc_stream_results", "true");
+    settings.put("temp_directory", folder.resolve("spill").toString());
+    // Rows carry their number, so that the order of tables need not be kept.
+    settings.put("preserve_insertion_order", "false");
+    boolean good = false;
     try {
-      connection = DriverManager.getConnection("jdbc:duckdb:", settings);
+      connection =
+          DriverManager.getConnection("jdbc:duckdb:", settings).unwrap(DuckDBConnection.class);
+      execute("SET TimeZone = 'UTC'");
+      try {
+        execute("SET memory_limit = " + quote(memory));
+      } catch (Refusal e) {
+        throw new Refusal("--memory", memory + " is no amount of memory", "write it as 2GB", e);
+      }
+      good = true;
     } catch (SQLException e) {
       throw new Refusal(
           "DuckDB",
@@ -79,45 +75,66 @@ final class DuckDb implements AutoCloseable {
           "it unpacks its library to the folder of java.io.tmpdir, which must be writable and allow"
               + " execution",
           e);
+    } finally {
+      if (!good) {
+        remove(folder);
+      }
     }
   }
 
-  /** Reads a file of text, its rows in the file's order. */
-  void read(Path file, Text text, Rows rows) {
-    if (text.header) {
-      requireHeader(file, text);
-    }
-    String columns =
-        text.columns.stream()
-            .map(c -> quote(c.name) + ": " + quote(c.type.sql))
-            .collect(Collectors.joining(", ", "{", "}"));
-    String mark = quote(text.quoted ? "\"" : "");
-    query(
-        file,
-        "SELECT * FROM read_csv(%s, auto_detect = false, header = %s, delim = %s, quote = %s, escape = %s, encoding = %s, columns = %s)"
-            .formatted(
-                quote(literal(file)),
-                text.header,
-                quote(text.delimiter),
-                mark,
-                mark,
-                quote(text.charset == StandardCharsets.UTF_8 ? "utf-8" : "latin-1"),
-                columns),
-        rows);
+  /** Runs a statement that is no query. */
+  void execute(String sql) {
+    update(sql);
   }
 
-  /** Runs a query over {@code file}. */
-  void query(Path file, String sql, Rows rows) {
-    if (!Files.isRegularFile(file)) {
-      throw new Refusal(file.toString(), "there is no such file", "check the folder");
+  /** Runs a statement that changes rows. Returns how many. */
+  long update(String sql) {
+    try (Statement statement = connection.createStatement()) {
+      return statement.executeLargeUpdate(sql);
+    } catch (SQLException e) {
+      throw refusal(e);
     }
+  }
+
+  /** Runs a query. */
+  void query(String sql, Rows rows) {
     try (Statement statement = connection.createStatement();
         ResultSet result = statement.executeQuery(sql)) {
       while (result.next()) {
         rows.row(result);
       }
     } catch (SQLException e) {
-      throw refusal(file, e);
+      throw refusal(e);
+    }
+  }
+
+  /** Runs a query of one number. */
+  long number(String sql) {
+    long[] found = {0};
+    query(sql, row -> found[0] = row.getLong(1));
+    return found[0];
+  }
+
+  /** Adds rows to a table. */
+  void append(String table, Appending rows) {
+    try (DuckDBAppender appender =
+        connection.createAppender(DuckDBConnection.DEFAULT_SCHEMA, table)) {
+      rows.to(appender);
+    } catch (SQLException e) {
+      throw refusal(e);
+    }
+  }
+
+  /** Has work done whose failures are the file's. */
+  void about(Path file, Consumer<DuckDb> work) {
+    try {
+      work.accept(this);
+    } catch (Refusal e) {
+      if (e.getCause() instanceof SQLException cause && !isFull(cause)) {
+        throw new Refusal(
+            file.toString(), "cannot be read: " + firstLine(cause), "take the file anew", cause);
+      }
+      throw e;
     }
   }
 
@@ -127,52 +144,67 @@ final class DuckDb implements AutoCloseable {
       connection.close();
     } catch (SQLException e) {
       throw new IllegalStateException("DuckDB does not close: " + firstLine(e), e);
+    } finally {
+      remove(folder);
     }
   }
 
-  private static void requireHeader(Path file, Text text) {
-    String wanted =
-        text.columns.stream().map(Column::name).collect(Collectors.joining(text.delimiter));
-    String found;
-    try (BufferedReader reader = Files.newBufferedReader(file, StandardCharsets.ISO_8859_1)) {
-      found = reader.readLine();
-    } catch (IOException e) {
-      throw new Refusal(file.toString(), "cannot be read: " + e, "check its permissions", e);
-    }
-    if (found == null || !found.strip().equals(wanted)) {
-      throw new Refusal(
-          file + ", line 1",
-          found == null ? "the file is empty" : "the heading is not '" + wanted + "'",
-          "take the file as GroupLens publishes it");
-    }
-  }
-
-  /** A path that DuckDB takes for one file; it would read a bracket or star as a pattern. */
-  private static String literal(Path file) {
-    String name = file.toString();
-    if (name.matches(".*[*?\\[].*")) {
-      throw new Refusal(name, "a path with *, ? or [ cannot be imported", "rename it");
-    }
-    return name;
-  }
-
+  /** Text as SQL writes it. */
   static String quote(String text) {
     return "'" + text.replace("'", "''") + "'";
   }
 
-  private static Refusal refusal(Path file, SQLException e) {
-    Matcher csv = CSV_ERROR.matcher(e.getMessage());
-    if (csv.find()) {
+  /** The name of a column as SQL writes it. */
+  static String name(String column) {
+    return '"' + column.replace("\"", "\"\"") + '"';
+  }
+
+  private static boolean isFull(SQLException e) {
+    return e.getMessage().contains("Out of Memory") || e.getMessage().contains("No space left");
+  }
+
+  private static Refusal refusal(SQLException e) {
+    if (isFull(e)) {
       return new Refusal(
-          file + ", line " + csv.group(1),
-          csv.group(2).strip(),
-          "mend that line, or take the file anew",
+          "DuckDB",
+          firstLine(e),
+          "allow more with --memory, or name a folder with more room by --temp",
           e);
     }
-    return new Refusal(file.toString(), "cannot be read: " + firstLine(e), "check the file", e);
+    return new Refusal("DuckDB", firstLine(e), "check the files", e);
   }
 
   private static String firstLine(SQLException e) {
-    return e.getMessage().lines().findFirst().orElse(e.toString());
+    return e.getMessage()
+        .replace("Attempting to execute an unsuccessful or closed pending query result", "")
+        .replace("Error: ", "")
+        .lines()
+        .map(String::strip)
+        .filter(line -> !line.isEmpty() && !line.equals("Invalid Input"))
+        .findFirst()
+        .map(line -> line.replaceFirst("^Invalid Input\\s*", ""))
+        .orElse(e.toString());
+  }
+
+  private static void remove(Path folder) {
+    try {
+      Files.walkFileTree(
+          folder,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes a) throws IOException {
+              Files.deleteIfExists(file);
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path at, IOException e) throws IOException {
+              Files.deleteIfExists(at);
+              return FileVisitResult.CONTINUE;
+            }
+          });
+    } catch (IOException e) {
+      throw new Refusal(folder.toString(), "cannot be removed: " + e, "remove it by hand", e);
+    }
   }
 }

@@ -1,6 +1,5 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.data.DatasetBuilder;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -21,6 +20,11 @@ public interface Layout {
   /** Whether the files that make it out lie in a folder. */
   boolean isIn(Path folder);
 
-  /** Reads the files into a builder. */
-  void read(Path folder, DuckDb db, DatasetBuilder into, Dropped dropped);
+  /** How the files in a folder are imported. */
+  Plan plan(Path folder);
+
+  /** The name of a folder, for the dataset. */
+  static String name(Path folder) {
+    return folder.toAbsolutePath().normalize().getFileName().toString();
+  }
 }

@@ -1,8 +1,5 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.app.load.DuckDb.Column;
-import dev.rhumb.app.load.DuckDb.Type;
-import dev.rhumb.data.DatasetBuilder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,28 +7,6 @@ import java.util.List;
 
 /** ratings.dat and movies.dat, as MovieLens 1M and 10M have them. */
 final class MovieLensDat implements Layout {
-  private static final DuckDb.Text RATINGS =
-      new DuckDb.Text(
-          "::",
-          false,
-          false,
-          StandardCharsets.ISO_8859_1,
-          List.of(
-              new Column("user", Type.WHOLE),
-              new Column("movie", Type.WHOLE),
-              new Column("rating", Type.NUMBER),
-              new Column("timestamp", Type.WHOLE)));
-  private static final DuckDb.Text MOVIES =
-      new DuckDb.Text(
-          "::",
-          false,
-          false,
-          StandardCharsets.ISO_8859_1,
-          List.of(
-              new Column("movie", Type.WHOLE),
-              new Column("title", Type.TEXT),
-              new Column("genres", Type.TEXT)));
-
   @Override
   public String name() {
     return "MovieLens 1M (ratings.dat, movies.dat)";
@@ -43,21 +18,29 @@ final class MovieLensDat implements Layout {
   }
 
   @Override
-  public void read(Path folder, DuckDb db, DatasetBuilder into, Dropped dropped) {
-    movies(folder, db, into, dropped);
-    db.read(
-        folder.resolve("ratings.dat"),
-        RATINGS,
-        row ->
-            Movies.rating(
-                row.getString(1), row.getString(2), (Long) row.getObject(4), into, dropped));
+  public Plan plan(Path folder) {
+    return new Plan(
+        Layout.name(folder),
+        name(),
+        new Plan.Log(
+            List.of(dat(folder.resolve("ratings.dat"))),
+            "1",
+            "2",
+            "4",
+            "3",
+            Plan.TimeUnit.S,
+            null,
+            true),
+        movies(folder),
+        null);
   }
 
-  /** Reads movies.dat alone. */
-  static void movies(Path folder, DuckDb db, DatasetBuilder into, Dropped dropped) {
-    db.read(
-        folder.resolve("movies.dat"),
-        MOVIES,
-        row -> Movies.movie(row.getString(1), row.getString(2), row.getString(3), into, dropped));
+  /** How movies.dat is read. */
+  static Plan.Items movies(Path folder) {
+    return new Plan.Items(dat(folder.resolve("movies.dat")), "1", "2", List.of("3"), "|", 0);
+  }
+
+  private static Source dat(Path file) {
+    return Source.text(file, "::", false, false, StandardCharsets.ISO_8859_1);
   }
 }

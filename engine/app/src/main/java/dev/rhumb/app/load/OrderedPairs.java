@@ -1,17 +1,9 @@
 package dev.rhumb.app.load;
 
-import dev.rhumb.app.load.DuckDb.Column;
-import dev.rhumb.app.load.DuckDb.Type;
-import dev.rhumb.app.terminal.Refusal;
-import dev.rhumb.data.DatasetBuilder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
 
 /**
  * ml-1m.txt, the edition of MovieLens 1M that sequential recommendation reports on (Kang, McAuley
@@ -26,13 +18,6 @@ final class OrderedPairs implements Layout {
   private static final String FILE = "ml-1m.txt";
   private static final String ITEMS = "sas_to_original_items.txt";
   private static final String USERS = "sas_to_original_users.txt";
-  private static final DuckDb.Text PAIRS =
-      new DuckDb.Text(
-          " ",
-          false,
-          false,
-          StandardCharsets.UTF_8,
-          List.of(new Column("first", Type.WHOLE), new Column("second", Type.WHOLE)));
 
   @Override
   public String name() {
@@ -45,45 +30,32 @@ final class OrderedPairs implements Layout {
   }
 
   @Override
-  public void read(Path folder, DuckDb db, DatasetBuilder into, Dropped dropped) {
-    Map<String, String> items = mapping(folder.resolve(ITEMS), db);
-    Map<String, String> users = mapping(folder.resolve(USERS), db);
-    if (!items.isEmpty() && Files.isRegularFile(folder.resolve("movies.dat"))) {
-      MovieLensDat.movies(folder, db, into, dropped);
-    }
-    Set<String> known = new HashSet<>();
-    long[] line = {0};
-    db.read(
-        folder.resolve(FILE),
-        PAIRS,
-        row -> {
-          String user = original(users, row.getString(1), USERS);
-          String item = original(items, row.getString(2), ITEMS);
-          Movies.rating(user, item, line[0]++, into, dropped);
-          if (user != null && !users.isEmpty() && known.add(user)) {
-            into.userTime(user, -Long.parseLong(user));
-          }
-        });
+  public Plan plan(Path folder) {
+    Source users = ifThere(folder.resolve(USERS));
+    Source items = ifThere(folder.resolve(ITEMS));
+    return new Plan(
+        Layout.name(folder),
+        name(),
+        new Plan.Log(
+            List.of(pairs(folder.resolve(FILE))),
+            "1",
+            "2",
+            null,
+            null,
+            null,
+            new Plan.Edition(users, items),
+            true),
+        items != null && Files.isRegularFile(folder.resolve("movies.dat"))
+            ? MovieLensDat.movies(folder)
+            : null,
+        null);
   }
 
-  /** The original id; the id itself where there is no mapping. */
-  private static String original(Map<String, String> mapping, String id, String file) {
-    if (id == null || mapping.isEmpty()) {
-      return id;
-    }
-    String original = mapping.get(id);
-    if (original == null) {
-      throw new Refusal(
-          file, "the id " + id + " of " + FILE + " is missing there", "take both from one edition");
-    }
-    return original;
+  private static Source ifThere(Path file) {
+    return Files.isRegularFile(file) ? pairs(file) : null;
   }
 
-  private static Map<String, String> mapping(Path file, DuckDb db) {
-    Map<String, String> mapping = new HashMap<>();
-    if (Files.isRegularFile(file)) {
-      db.read(file, PAIRS, row -> mapping.put(row.getString(1), row.getString(2)));
-    }
-    return mapping;
+  private static Source pairs(Path file) {
+    return Source.text(file, " ", false, false, StandardCharsets.UTF_8);
   }
 }

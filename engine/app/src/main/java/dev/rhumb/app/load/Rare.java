@@ -22,7 +22,7 @@ public final class Rare {
       }
     }
     Catalogue catalogue = dataset.catalogue();
-    DatasetBuilder builder = new DatasetBuilder();
+    DatasetBuilder builder = new DatasetBuilder().keepTimes(dataset.hasTimes());
     for (int item = 1; item <= dataset.items(); item++) {
       if (counts[item] >= least) {
         List<String> attributes = new ArrayList<>();
@@ -38,7 +38,10 @@ public final class Rare {
         int item = dataset.item(user, p);
         if (counts[item] >= least) {
           any = true;
-          builder.add(dataset.userId(user), catalogue.id(item), p);
+          builder.add(
+              dataset.userId(user),
+              catalogue.id(item),
+              dataset.hasTimes() ? dataset.time(user, p) : p);
         }
       }
       if (any) {

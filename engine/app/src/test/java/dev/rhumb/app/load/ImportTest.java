@@ -10,6 +10,7 @@ import dev.rhumb.data.Dataset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -56,10 +57,17 @@ class ImportTest {
     Import imported = Import.of(folder, Layout.of(folder).orElseThrow(), 2);
     try (Dataset dataset = imported.dataset()) {
       assertEquals(2, dataset.interactions());
-      assertEquals(3, imported.dropped().get(Movies.INCOMPLETE));
-      assertEquals(1, imported.dropped().get(Movies.INCOMPLETE_MOVIE));
-      assertEquals(1, imported.dropped().get("movies that nobody rated"));
-      assertEquals(1, imported.dropped().get("ratings of users with fewer than 2"));
+      assertEquals(
+          Map.of(
+              "interaction rows with no user", 1L,
+              "interaction rows with no item", 1L,
+              "interaction rows with no time", 1L,
+              "item rows with no item", 1L,
+              "described items without an interaction", 1L,
+              "interactions of users with fewer than 2", 1L,
+              "rows that are there twice", 0L),
+          imported.dropped());
+      assertEquals(6, imported.rows());
     }
   }
 
@@ -78,10 +86,14 @@ class ImportTest {
   @Test
   void anotherHeadingIsRefused() {
     TestFiles.write(folder.resolve("movies.csv"), MOVIES, "10,A,Drama");
-    TestFiles.write(folder.resolve("ratings.csv"), "userId,movieId,timestamp,rating", "1,10,5,4");
+    TestFiles.write(folder.resolve("ratings.csv"), "userId,movie,rating,timestamp", "1,10,4,5");
     assertTrue(refusal().contains("ratings.csv, line 1: "), refusal());
     TestFiles.write(folder.resolve("ratings.csv"), "");
     assertTrue(refusal().contains("ratings.csv, line 1: "), refusal());
+    TestFiles.write(folder.resolve("ratings.csv"), "timestamp,userId,movieId", "5,1,10");
+    try (Dataset dataset = dataset(1)) {
+      assertEquals(5, dataset.time(0, 0), "columns go by name, not by place");
+    }
   }
 
   @Test
