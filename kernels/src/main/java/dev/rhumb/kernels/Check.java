@@ -128,4 +128,30 @@ final class Check {
       before = index;
     }
   }
+
+  /**
+   * Refuses lists of features ({@link Sae}) with an index outside 0 to {@code features - 1} that is
+   * not the end of its row. Backends on the host call it before they touch memory through one.
+   */
+  static void lists(String operation, Buffer indices, int rows, int kept, int features) {
+    var segment = indices.segment();
+    for (long r = 0; r < rows; r++) {
+      for (long i = r * kept; i < (r + 1) * kept; i++) {
+        int index = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, i);
+        if (index == Sae.END) {
+          break;
+        }
+        if (index < 0 || index >= features) {
+          throw new IllegalArgumentException(
+              operation
+                  + ": indices of row "
+                  + r
+                  + " holds "
+                  + index
+                  + ", but it must be from 0 to "
+                  + (features - 1));
+        }
+      }
+    }
+  }
 }

@@ -142,6 +142,38 @@ final class EncodeBlock {
     }
   }
 
+  /**
+   * The features of all rows whose scores are above their thresholds, ascending, and those scores,
+   * as lists of room for all features.
+   *
+   * @param firstRow the number of row 0, to name one in an error
+   */
+  void encodeAbove(String operation, int firstRow, long thresholds, long toIndices, long toScores) {
+    long from = encoder.panels.segment().address();
+    long panelBytes = ScorePanels.bytes(encoder.width());
+    int features = encoder.features();
+    int all = ScorePanels.panels(features);
+    int step = step(panels);
+    for (int p = 0; p < all; p += CHUNK) {
+      int chunk = Math.min(CHUNK, all - p);
+      int first = p * PANEL;
+      int count = Math.min(chunk * PANEL, features - first);
+      for (int r = 0; r < rows; r++) {
+        if (r % step == 0) {
+          score(r, Math.min(step, rows - r), from + p * panelBytes, chunk);
+        }
+        if (!safe[r]) {
+          requireNumbers(operation, firstRow, r, p);
+        }
+        long at = r * (features * 4L);
+        int n = top.above(r, count, first, thresholds + first * 4L, toIndices + at, toScores + at);
+        if (n < features && p + chunk == all) {
+          Simd.setInt(toIndices + at + n * 4L, Sae.END);
+        }
+      }
+    }
+  }
+
   private void score(int first, int count, long from, int chunk) {
     top.hold(first);
     ScorePanels.score(

@@ -3,16 +3,26 @@ package dev.rhumb.kernels;
 import java.lang.foreign.ValueLayout;
 
 /**
- * TopK sparse autoencoders: pre = W_enc (x - b_dec) + b_enc; the K largest by (value descending,
- * index ascending) are kept and rectified; x^ = the sum over kept f of z_f W_dec[f], + b_dec. W_enc
- * and W_dec are (F, D), one row for each feature. See {@link Kernels} for the rules that all
- * operations share.
+ * Sparse autoencoders: the score of feature f is W_enc[f] (x - b_dec) + b_enc[f]; those that are
+ * selected have an activation z_f; x^ = the sum over them of z_f W_dec[f], + b_dec. W_enc and W_dec
+ * are (F, D), one row for each feature. A TopK selects the K largest scores by (value descending,
+ * index ascending) and rectifies them; {@link Thresholds} select each feature by itself. See {@link
+ * Kernels} for the rules that all operations share.
  *
  * <p>Contract of the encode, EXACT: the score of (row, f) is one float32 chain on every backend,
  * acc = b_enc[f]; for d ascending acc = fma(x[d] - b_dec[d], W_enc[f][d], acc); the selection is by
- * those scores under the total order, in which -0 equals +0. No tensor of rows x features exists.
+ * those scores, under the total order in which -0 equals +0. So which features fire does not depend
+ * on the backend or on how rows are split into calls. No matrix of scores of rows x features
+ * exists.
+ *
+ * <p>Lists: indices and values (rows, K) hold the entries of each row from its start on, distinct
+ * features in any order. A row with fewer than K entries ends with the index {@link #END}; what
+ * follows it is neither read nor written.
  */
 public abstract class Sae {
+  /** The index that ends a row of fewer than K entries. */
+  public static final int END = -1;
+
   Sae() {}
 
   /**
@@ -93,9 +103,131 @@ public abstract class Sae {
   }
 
   /**
+   * The exact encode by thresholds: lists each row's features whose scores are above theirs,
+   * ascending, with their activations.
+   *
+   * @param encoder the whole dictionary, not a subset
+   * @param x (rows, D)
+   * @param indices (rows, F) int32, lists set
+   * @param values (rows, F), set: their activations, which may be 0
+   * @throws ArithmeticException when a score is NaN: it names the row
+   */
+  public final void encodeAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      long rows,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    String op = "encodeAbove";
+    int features = whole(op, encoder);
+    Check.that(thresholds != null, op, "thresholds are missing");
+    thresholds.check(op, features);
+    Check.count(op, "rows", rows, 0);
+    Check.matrix(op, "x", x, rows, encoder.width(), xStride);
+    Check.vector(op, "indices", indices, DType.I32, rows * features);
+    Check.vector(op, "values", values, DType.F32, rows * features);
+    doEncodeAbove(encoder, thresholds, (int) rows, x, xStride, indices, values);
+  }
+
+  private static int whole(String op, PackedEncoder encoder) {
+    Check.that(encoder != null, op, "encoder is missing");
+    encoder.requireOpen();
+    Check.that(
+        encoder.features() == encoder.capacity(), op, "the encoder holds a subset of the features");
+    return encoder.features();
+  }
+
+  /**
+   * Activations of listed scores: values = max(0, gain[f] score + offset[f]) where the score of f
+   * is above threshold[f], and 0 elsewhere.
+   *
+   * @param indices (rows, K) int32, lists
+   * @param scores (rows, K)
+   * @param values (rows, K), set; may be scores
+   */
+  public final void activate(
+      long rows,
+      long kept,
+      long features,
+      Buffer indices,
+      Buffer scores,
+      Thresholds thresholds,
+      Buffer values) {
+    String op = "activate";
+    lists(op, rows, kept, features, indices, scores);
+    Check.that(thresholds != null, op, "thresholds are missing");
+    thresholds.check(op, features);
+    Check.vector(op, "values", values, DType.F32, rows * kept);
+    doActivate((int) rows, (int) kept, (int) features, indices, scores, thresholds, values);
+  }
+
+  /**
+   * Leaves the {@code count} largest positive values of all rows together, by (value descending,
+   * place in the lists ascending), or all positive ones where there are fewer; the order within a
+   * row stays.
+   *
+   * @param indices (rows, K) int32, lists, shortened
+   * @param values (rows, K), likewise
+   * @param least (1), set: the smallest value left, or 0 where none is
+   */
+  public final void keepLargest(
+      long rows,
+      long kept,
+      long features,
+      long count,
+      Buffer indices,
+      Buffer values,
+      Buffer least) {
+    String op = "keepLargest";
+    lists(op, rows, kept, features, indices, values);
+    Check.count(op, "count", count, 1);
+    Check.vector(op, "least", least, DType.F32, 1);
+    doKeepLargest((int) rows, (int) kept, (int) features, (int) count, indices, values, least);
+  }
+
+  /**
+   * Lists of those entries whose feature is at least {@code low} and below {@code high}, in their
+   * order.
+   *
+   * @param indices (rows, K) int32, lists
+   * @param values (rows, K)
+   * @param toIndices (rows, K) int32, lists set
+   * @param toValues (rows, K), likewise
+   */
+  public final void slice(
+      long rows,
+      long kept,
+      long features,
+      long low,
+      long high,
+      Buffer indices,
+      Buffer values,
+      Buffer toIndices,
+      Buffer toValues) {
+    String op = "slice";
+    lists(op, rows, kept, features, indices, values);
+    Check.within(op, "low", low, 0, features);
+    Check.within(op, "high", high, low, features);
+    Check.vector(op, "toIndices", toIndices, DType.I32, rows * kept);
+    Check.vector(op, "toValues", toValues, DType.F32, rows * kept);
+    doSlice(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) low,
+        (int) high,
+        indices,
+        values,
+        toIndices,
+        toValues);
+  }
+
+  /**
    * y[r] = the sum over i of values[r][i] W_dec[indices[r][i]], in the order of i, + bDec.
    *
-   * @param indices (rows, K) int32, each from 0 to features - 1
+   * @param indices (rows, K) int32, lists of features from 0 to features - 1
    * @param values (rows, K)
    * @param wDec (F, D), contiguous
    * @param bDec (D), or null for none
@@ -132,15 +264,56 @@ public abstract class Sae {
         yStride);
   }
 
+  /** {@link #backward} of a loss that depends on activations through the reconstruction alone. */
+  public final void backward(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      Buffer indices,
+      Buffer values,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec) {
+    backward(
+        rows,
+        kept,
+        features,
+        width,
+        x,
+        xStride,
+        g,
+        0,
+        indices,
+        values,
+        wEnc,
+        wDec,
+        bDec,
+        decoderBias,
+        dWEnc,
+        dWDec,
+        dBEnc,
+        dBDec);
+  }
+
   /**
    * Gradients of a loss through encode and decode, given its gradient in the reconstruction. For
-   * each fired entry (value > 0) dz = g[r].W_dec[f]. Added to: dWDec[f] += z g[r]; dWEnc[f] += dz
-   * (x[r] - bDec); dBEnc[f] += dz; dBDec += (the sum of g when decoderBias) - the sum of dz
+   * each fired entry (value > 0) dz = g[r].W_dec[f] + slope. Added to: dWDec[f] += z g[r]; dWEnc[f]
+   * += dz (x[r] - bDec); dBEnc[f] += dz; dBDec += (the sum of g when decoderBias) - the sum of dz
    * W_enc[f]. For one feature the rows are summed in a fixed order and tree.
    *
    * @param x (rows, D)
    * @param g (rows, D) contiguous: the gradient in the reconstruction
-   * @param indices (rows, K) int32, distinct within a row
+   * @param slope the loss's own gradient in each activation: the weight of an L1 penalty
+   * @param indices (rows, K) int32, lists of features, distinct within a row
    * @param values (rows, K)
    * @param wEnc (F, D), contiguous
    * @param wDec (F, D), contiguous
@@ -159,6 +332,7 @@ public abstract class Sae {
       Buffer x,
       long xStride,
       Buffer g,
+      float slope,
       Buffer indices,
       Buffer values,
       Buffer wEnc,
@@ -187,6 +361,7 @@ public abstract class Sae {
         x,
         xStride,
         g,
+        slope,
         indices,
         values,
         wEnc,
@@ -197,6 +372,92 @@ public abstract class Sae {
         dWDec,
         dBEnc,
         dBDec);
+  }
+
+  /**
+   * The straight-through gradient of thresholds (Rajamanoharan et al. 2024, "Jumping ahead", eq. 11
+   * and 12), by the rectangle of width {@code bandwidth}: for each entry whose score is within
+   * bandwidth / 2 of threshold[f], dThreshold[f] -= (threshold[f] g[r].W_dec[f] + slope) /
+   * bandwidth. For one feature the rows are summed in a fixed order.
+   *
+   * @param g (rows, D) contiguous: the gradient in the reconstruction
+   * @param slope the loss's gradient in the number of features that fire: the weight of an L0
+   *     penalty
+   * @param indices (rows, K) int32, lists
+   * @param scores (rows, K)
+   * @param threshold (F)
+   * @param wDec (F, D), contiguous
+   * @param dThreshold (F)
+   */
+  public final void thresholdBackward(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      float bandwidth,
+      Buffer g,
+      float slope,
+      Buffer indices,
+      Buffer scores,
+      Buffer threshold,
+      Buffer wDec,
+      Buffer dThreshold) {
+    String op = "thresholdBackward";
+    sparse(op, rows, kept, features, width, indices, scores, wDec);
+    Check.that(
+        bandwidth > 0 && bandwidth < Float.POSITIVE_INFINITY,
+        op,
+        "the bandwidth must be a number above 0");
+    Check.matrix(op, "g", g, rows, width, width);
+    Check.vector(op, "threshold", threshold, DType.F32, features);
+    Check.vector(op, "dThreshold", dThreshold, DType.F32, features);
+    doThresholdBackward(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) width,
+        bandwidth,
+        g,
+        slope,
+        indices,
+        scores,
+        threshold,
+        wDec,
+        dThreshold);
+  }
+
+  /**
+   * to[r] = beta to[r] + factors[r] w[r].
+   *
+   * @param factors (rows)
+   * @param w (rows, cols), contiguous
+   * @param beta 0 means that to is not read
+   * @param to (rows, cols), contiguous
+   */
+  public final void scaleRows(
+      long rows, long cols, Buffer factors, Buffer w, float beta, Buffer to) {
+    Check.count("scaleRows", "rows", rows, 0);
+    Check.count("scaleRows", "cols", cols, 1);
+    Check.vector("scaleRows", "factors", factors, DType.F32, rows);
+    Check.matrix("scaleRows", "w", w, rows, cols, cols);
+    Check.matrix("scaleRows", "to", to, rows, cols, cols);
+    doScaleRows((int) rows, (int) cols, factors, w, beta, to);
+  }
+
+  /**
+   * dots[r] = a[r].b[r], summed in double.
+   *
+   * @param a (rows, cols), contiguous
+   * @param b (rows, cols), contiguous
+   * @param dots (rows)
+   */
+  public final void dotRows(long rows, long cols, Buffer a, Buffer b, Buffer dots) {
+    Check.count("dotRows", "rows", rows, 0);
+    Check.count("dotRows", "cols", cols, 1);
+    Check.matrix("dotRows", "a", a, rows, cols, cols);
+    Check.matrix("dotRows", "b", b, rows, cols, cols);
+    Check.vector("dotRows", "dots", dots, DType.F32, rows);
+    doDotRows((int) rows, (int) cols, a, b, dots);
   }
 
   /**
@@ -234,11 +495,7 @@ public abstract class Sae {
   public final void countFired(
       long rows, long kept, long features, Buffer indices, Buffer values, Buffer counts) {
     String op = "countFired";
-    Check.count(op, "rows", rows, 0);
-    Check.count(op, "K", kept, 1);
-    Check.count(op, "features", features, 1);
-    Check.vector(op, "indices", indices, DType.I32, rows * kept);
-    Check.vector(op, "values", values, DType.F32, rows * kept);
+    lists(op, rows, kept, features, indices, values);
     Check.vector(op, "counts", counts, DType.I32, features);
     doCountFired((int) rows, (int) kept, (int) features, indices, values, counts);
   }
@@ -275,22 +532,9 @@ public abstract class Sae {
       Buffer indices,
       Buffer values) {
     String op = "steer";
-    Check.that(encoder != null, op, "encoder is missing");
-    encoder.requireOpen();
-    long features = encoder.features();
-    Check.that(features == encoder.capacity(), op, "the encoder holds a subset of the features");
-    sparse(op, rows, kept, features, encoder.width(), indices, values, wDec);
+    int features = whole(op, encoder);
     Check.within(op, "K", kept, 1, features);
-    Check.vector(op, "bDec", bDec, DType.F32, encoder.width());
-    Check.matrix(op, "x", x, rows, encoder.width(), xStride);
-    Check.matrix(op, "y", y, rows, encoder.width(), yStride);
-    Check.that(edits != null, op, "edits are missing; an empty table edits nothing");
-    if (edits.count() > 0) {
-      int last = edits.feature(edits.count() - 1);
-      if (last >= features) {
-        Check.that(false, op, "an edit names feature " + last + " of " + features);
-      }
-    }
+    steered(op, encoder, wDec, bDec, rows, kept, x, xStride, edits, y, yStride, indices, values);
     doSteer(
         encoder,
         wDec,
@@ -306,6 +550,84 @@ public abstract class Sae {
         values);
   }
 
+  /**
+   * {@link #steer} where features fire by thresholds. No edit evicts or admits another feature; one
+   * at {@link EditTable.Stage#PRE_SELECT} changes the score that is held against the threshold.
+   *
+   * @param indices (rows, F) int32, lists set: the encode of x before any edit
+   * @param values (rows, F), set: likewise
+   */
+  public final void steerAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      Buffer wDec,
+      Buffer bDec,
+      long rows,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    String op = "steerAbove";
+    int features = whole(op, encoder);
+    Check.that(thresholds != null, op, "thresholds are missing");
+    thresholds.check(op, features);
+    steered(
+        op, encoder, wDec, bDec, rows, features, x, xStride, edits, y, yStride, indices, values);
+    doSteerAbove(
+        encoder,
+        thresholds,
+        wDec,
+        bDec,
+        (int) rows,
+        x,
+        xStride,
+        edits,
+        y,
+        yStride,
+        indices,
+        values);
+  }
+
+  private static void steered(
+      String op,
+      PackedEncoder encoder,
+      Buffer wDec,
+      Buffer bDec,
+      long rows,
+      long kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    int features = encoder.features();
+    sparse(op, rows, kept, features, encoder.width(), indices, values, wDec);
+    Check.vector(op, "bDec", bDec, DType.F32, encoder.width());
+    Check.matrix(op, "x", x, rows, encoder.width(), xStride);
+    Check.matrix(op, "y", y, rows, encoder.width(), yStride);
+    Check.that(edits != null, op, "edits are missing; an empty table edits nothing");
+    if (edits.count() > 0) {
+      int last = edits.feature(edits.count() - 1);
+      if (last >= features) {
+        Check.that(false, op, "an edit names feature " + last + " of " + features);
+      }
+    }
+  }
+
+  private static void lists(
+      String op, long rows, long kept, long features, Buffer indices, Buffer values) {
+    Check.count(op, "rows", rows, 0);
+    Check.count(op, "K", kept, 1);
+    Check.count(op, "features", features, 1);
+    Check.vector(op, "indices", indices, DType.I32, rows * kept);
+    Check.vector(op, "values", values, DType.F32, rows * kept);
+  }
+
   private static void sparse(
       String op,
       long rows,
@@ -315,12 +637,8 @@ public abstract class Sae {
       Buffer indices,
       Buffer values,
       Buffer wDec) {
-    Check.count(op, "rows", rows, 0);
-    Check.count(op, "K", kept, 1);
-    Check.count(op, "features", features, 1);
+    lists(op, rows, kept, features, indices, values);
     Check.count(op, "width", width, 1);
-    Check.vector(op, "indices", indices, DType.I32, rows * kept);
-    Check.vector(op, "values", values, DType.F32, rows * kept);
     Check.matrix(op, "wDec", wDec, features, width, width);
   }
 
@@ -366,6 +684,38 @@ public abstract class Sae {
       Buffer indices,
       Buffer values);
 
+  abstract void doEncodeAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      int rows,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values);
+
+  abstract void doActivate(
+      int rows,
+      int kept,
+      int features,
+      Buffer indices,
+      Buffer scores,
+      Thresholds thresholds,
+      Buffer values);
+
+  abstract void doKeepLargest(
+      int rows, int kept, int features, int count, Buffer indices, Buffer values, Buffer least);
+
+  abstract void doSlice(
+      int rows,
+      int kept,
+      int features,
+      int low,
+      int high,
+      Buffer indices,
+      Buffer values,
+      Buffer toIndices,
+      Buffer toValues);
+
   abstract void doDecode(
       int rows,
       int kept,
@@ -386,6 +736,7 @@ public abstract class Sae {
       Buffer x,
       long xStride,
       Buffer g,
+      float slope,
       Buffer indices,
       Buffer values,
       Buffer wEnc,
@@ -396,6 +747,24 @@ public abstract class Sae {
       Buffer dWDec,
       Buffer dBEnc,
       Buffer dBDec);
+
+  abstract void doThresholdBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      float bandwidth,
+      Buffer g,
+      float slope,
+      Buffer indices,
+      Buffer scores,
+      Buffer threshold,
+      Buffer wDec,
+      Buffer dThreshold);
+
+  abstract void doScaleRows(int rows, int cols, Buffer factors, Buffer w, float beta, Buffer to);
+
+  abstract void doDotRows(int rows, int cols, Buffer a, Buffer b, Buffer dots);
 
   abstract void doProjectRows(int rows, int cols, Buffer w, Buffer dw);
 
@@ -410,6 +779,20 @@ public abstract class Sae {
       Buffer bDec,
       int rows,
       int kept,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values);
+
+  abstract void doSteerAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
       Buffer x,
       long xStride,
       EditTable edits,

@@ -21,8 +21,8 @@ final class ScalarSae extends Sae {
   private double[] encoderSum = new double[0];
   private double[] decoderSum = new double[0];
   private double[] biasSum = new double[0];
-  private double[] slopes = new double[0];
   private int[] first = new int[0];
+  private int[] next = new int[0];
   private int[] order = new int[0];
 
   @Override
@@ -136,6 +136,196 @@ final class ScalarSae extends Sae {
   }
 
   @Override
+  void doEncodeAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      int rows,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    var packed = (ScalarPackedEncoder) encoder;
+    for (int r = 0; r < rows; r++) {
+      score("encodeAbove", packed, x.segment(), r, xStride);
+      list(r, packed.features(), thresholds, indices, values);
+    }
+  }
+
+  /** Lists what fires of a row by its scores. */
+  private void list(int row, int features, Thresholds thresholds, Buffer indices, Buffer values) {
+    long at = (long) row * features;
+    long end = at + features;
+    for (int f = 0; f < features; f++) {
+      if (scores[f] > get(thresholds.threshold().segment(), f)) {
+        setInt(indices.segment(), at, f);
+        set(values.segment(), at++, activation(thresholds, f, scores[f]));
+      }
+    }
+    if (at < end) {
+      setInt(indices.segment(), at, END);
+    }
+  }
+
+  private static float activation(Thresholds thresholds, int feature, float score) {
+    if (!(score > get(thresholds.threshold().segment(), feature))) {
+      return 0;
+    }
+    float gain = get(thresholds.gain().segment(), feature);
+    float offset = get(thresholds.offset().segment(), feature);
+    return Math.max(Math.fma(gain, score, offset), 0);
+  }
+
+  @Override
+  void doActivate(
+      int rows,
+      int kept,
+      int features,
+      Buffer indices,
+      Buffer scores,
+      Thresholds thresholds,
+      Buffer values) {
+    Check.lists("activate", indices, rows, kept, features);
+    for (int r = 0; r < rows; r++) {
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
+        int feature = getInt(indices.segment(), i);
+        if (feature == END) {
+          break;
+        }
+        set(values.segment(), i, activation(thresholds, feature, get(scores.segment(), i)));
+      }
+    }
+  }
+
+  @Override
+  void doKeepLargest(
+      int rows, int kept, int features, int count, Buffer indices, Buffer values, Buffer least) {
+    Check.lists("keepLargest", indices, rows, kept, features);
+    int positive = 0;
+    float[] all = new float[Math.toIntExact((long) rows * kept)];
+    for (int r = 0; r < rows; r++) {
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
+        if (getInt(indices.segment(), i) == END) {
+          break;
+        }
+        if (get(values.segment(), i) > 0) {
+          all[positive++] = get(values.segment(), i);
+        }
+      }
+    }
+    Arrays.sort(all, 0, positive);
+    int left = Math.min(count, positive);
+    float bound = left == 0 ? 0 : all[positive - left];
+    int ties = 0;
+    for (int i = positive - left; i < positive && all[i] == bound; i++) {
+      ties++;
+    }
+    for (int r = 0; r < rows; r++) {
+      long to = (long) r * kept;
+      for (long i = to; i < (r + 1L) * kept; i++) {
+        int feature = getInt(indices.segment(), i);
+        if (feature == END) {
+          break;
+        }
+        float value = get(values.segment(), i);
+        if (value > 0 && (value > bound || (value == bound && ties-- > 0))) {
+          setInt(indices.segment(), to, feature);
+          set(values.segment(), to++, value);
+        }
+      }
+      end(indices, kept, r, to);
+    }
+    set(least.segment(), 0, bound);
+  }
+
+  /** Ends a row's list before entry {@code at}. */
+  private static void end(Buffer indices, int kept, int row, long at) {
+    if (at < (row + 1L) * kept) {
+      setInt(indices.segment(), at, END);
+    }
+  }
+
+  @Override
+  void doSlice(
+      int rows,
+      int kept,
+      int features,
+      int low,
+      int high,
+      Buffer indices,
+      Buffer values,
+      Buffer toIndices,
+      Buffer toValues) {
+    Check.lists("slice", indices, rows, kept, features);
+    for (int r = 0; r < rows; r++) {
+      long to = (long) r * kept;
+      for (long i = to; i < (r + 1L) * kept; i++) {
+        int feature = getInt(indices.segment(), i);
+        if (feature == END) {
+          break;
+        }
+        if (feature >= low && feature < high) {
+          setInt(toIndices.segment(), to, feature);
+          set(toValues.segment(), to++, get(values.segment(), i));
+        }
+      }
+      end(toIndices, kept, r, to);
+    }
+  }
+
+  @Override
+  void doThresholdBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      float bandwidth,
+      Buffer g,
+      float slope,
+      Buffer indices,
+      Buffer scores,
+      Buffer threshold,
+      Buffer wDec,
+      Buffer dThreshold) {
+    Check.lists("thresholdBackward", indices, rows, kept, features);
+    sum = ScalarMemory.zeros(sum, features);
+    for (int r = 0; r < rows; r++) {
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
+        int f = getInt(indices.segment(), i);
+        if (f == END) {
+          break;
+        }
+        float centre = get(threshold.segment(), f);
+        if (Math.abs(get(scores.segment(), i) - centre) < bandwidth / 2) {
+          double dz = dot(g.segment(), (long) r * width, wDec.segment(), (long) f * width, width);
+          sum[f] += (centre * dz + slope) / bandwidth;
+        }
+      }
+    }
+    for (int f = 0; f < features; f++) {
+      add(dThreshold, f, -sum[f]);
+    }
+  }
+
+  @Override
+  void doScaleRows(int rows, int cols, Buffer factors, Buffer w, float beta, Buffer to) {
+    for (int r = 0; r < rows; r++) {
+      double factor = get(factors.segment(), r);
+      for (long i = (long) r * cols; i < (r + 1L) * cols; i++) {
+        double before = beta == 0 ? 0 : beta * (double) get(to.segment(), i);
+        set(to.segment(), i, before + factor * get(w.segment(), i));
+      }
+    }
+  }
+
+  @Override
+  void doDotRows(int rows, int cols, Buffer a, Buffer b, Buffer dots) {
+    for (int r = 0; r < rows; r++) {
+      long row = (long) r * cols;
+      set(dots.segment(), r, dot(a.segment(), row, b.segment(), row, cols));
+    }
+  }
+
+  @Override
   void doDecode(
       int rows,
       int kept,
@@ -147,11 +337,14 @@ final class ScalarSae extends Sae {
       Buffer bDec,
       Buffer y,
       long yStride) {
-    Check.indices("decode", "indices", indices, rows, kept, features);
+    Check.lists("decode", indices, rows, kept, features);
     for (int r = 0; r < rows; r++) {
       sum = ScalarMemory.zeros(sum, width);
       for (int i = 0; i < kept; i++) {
         long at = (long) r * kept + i;
+        if (getInt(indices.segment(), at) == END) {
+          break;
+        }
         double z = get(values.segment(), at);
         addScaled(z, wDec.segment(), (long) getInt(indices.segment(), at) * width, width);
       }
@@ -177,6 +370,7 @@ final class ScalarSae extends Sae {
       Buffer x,
       long xStride,
       Buffer g,
+      float slope,
       Buffer indices,
       Buffer values,
       Buffer wEnc,
@@ -187,12 +381,10 @@ final class ScalarSae extends Sae {
       Buffer dWDec,
       Buffer dBEnc,
       Buffer dBDec) {
-    Check.indices("saeBackward", "indices", indices, rows, kept, features);
+    Check.lists("saeBackward", indices, rows, kept, features);
     MemorySegment gs = g.segment();
     MemorySegment zs = values.segment();
-    int entries = Math.toIntExact((long) rows * kept);
-    sortFired(indices, values, entries, features);
-    slopes = ScalarMemory.atLeast(slopes, entries);
+    sortFired(rows, kept, indices, values, features);
     biasSum = ScalarMemory.zeros(biasSum, width);
     for (int f = 0; f < features; f++) {
       if (first[f] == first[f + 1]) {
@@ -205,7 +397,7 @@ final class ScalarSae extends Sae {
         int entry = order[i];
         int row = entry / kept;
         double z = get(zs, entry);
-        double dz = dot(gs, (long) row * width, wDec.segment(), (long) f * width, width);
+        double dz = dot(gs, (long) row * width, wDec.segment(), (long) f * width, width) + slope;
         slopeSum += dz;
         for (int d = 0; d < width; d++) {
           decoderSum[d] += z * get(gs, (long) row * width + d);
@@ -238,25 +430,30 @@ final class ScalarSae extends Sae {
   }
 
   /** Sets order[first[f] .. first[f + 1]] to the entries in which f fired, ascending. */
-  private void sortFired(Buffer indices, Buffer values, int entries, int features) {
+  private void sortFired(int rows, int kept, Buffer indices, Buffer values, int features) {
     MemorySegment at = indices.segment();
     MemorySegment zs = values.segment();
+    int entries = Math.toIntExact((long) rows * kept);
     first = ScalarMemory.atLeast(first, features + 1);
     order = ScalarMemory.atLeast(order, entries);
     Arrays.fill(first, 0, features + 1, 0);
-    for (int i = 0; i < entries; i++) {
-      if (get(zs, i) > 0) {
-        first[getInt(at, i)]++;
+    for (int r = 0; r < rows; r++) {
+      for (int i = r * kept; i < (r + 1) * kept && getInt(at, i) != END; i++) {
+        if (get(zs, i) > 0) {
+          first[getInt(at, i) + 1]++;
+        }
       }
     }
-    int total = 0;
-    for (int f = 0; f <= features; f++) {
-      total += first[f];
-      first[f] = total;
+    for (int f = 0; f < features; f++) {
+      first[f + 1] += first[f];
     }
-    for (int i = entries - 1; i >= 0; i--) {
-      if (get(zs, i) > 0) {
-        order[--first[getInt(at, i)]] = i;
+    next = ScalarMemory.atLeast(next, features);
+    System.arraycopy(first, 0, next, 0, features);
+    for (int r = 0; r < rows; r++) {
+      for (int i = r * kept; i < (r + 1) * kept && getInt(at, i) != END; i++) {
+        if (get(zs, i) > 0) {
+          order[next[getInt(at, i)]++] = i;
+        }
       }
     }
   }
@@ -296,11 +493,16 @@ final class ScalarSae extends Sae {
   @Override
   void doCountFired(
       int rows, int kept, int features, Buffer indices, Buffer values, Buffer counts) {
-    Check.indices("countFired", "indices", indices, rows, kept, features);
-    for (long i = 0; i < (long) rows * kept; i++) {
-      if (get(values.segment(), i) > 0) {
+    Check.lists("countFired", indices, rows, kept, features);
+    for (int r = 0; r < rows; r++) {
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
         int feature = getInt(indices.segment(), i);
-        setInt(counts.segment(), feature, getInt(counts.segment(), feature) + 1);
+        if (feature == END) {
+          break;
+        }
+        if (get(values.segment(), i) > 0) {
+          setInt(counts.segment(), feature, getInt(counts.segment(), feature) + 1);
+        }
       }
     }
   }
@@ -321,10 +523,7 @@ final class ScalarSae extends Sae {
       Buffer values) {
     var packed = (ScalarPackedEncoder) encoder;
     int features = packed.features();
-    if (before.length < features) {
-      before = new float[features];
-      after = new float[features];
-    }
+    makeRoom(features);
     for (int r = 0; r < rows; r++) {
       score("steer", packed, x.segment(), r, xStride);
       select(best, kept, features);
@@ -332,6 +531,48 @@ final class ScalarSae extends Sae {
       activations(best, before, features);
       edit(r, kept, features, edits);
       writeBack(r, packed.width(), features, wDec, bDec, x, xStride, edits, y, yStride);
+    }
+  }
+
+  @Override
+  void doSteerAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    var packed = (ScalarPackedEncoder) encoder;
+    int features = packed.features();
+    makeRoom(features);
+    boolean preSelect = edits.stage() == EditTable.Stage.PRE_SELECT;
+    for (int r = 0; r < rows; r++) {
+      score("steerAbove", packed, x.segment(), r, xStride);
+      list(r, features, thresholds, indices, values);
+      for (int f = 0; f < features; f++) {
+        before[f] = activation(thresholds, f, scores[f]);
+        after[f] = before[f];
+      }
+      for (int e = 0; e < edits.count(); e++) {
+        int f = edits.feature(e);
+        float result = edits.apply(e, preSelect ? scores[f] : before[f]);
+        requireNumber("steerAbove", r, f, result);
+        after[f] = preSelect ? activation(thresholds, f, result) : result;
+      }
+      writeBack(r, packed.width(), features, wDec, bDec, x, xStride, edits, y, yStride);
+    }
+  }
+
+  private void makeRoom(int features) {
+    if (before.length < features) {
+      before = new float[features];
+      after = new float[features];
     }
   }
 

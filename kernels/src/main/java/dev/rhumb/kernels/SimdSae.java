@@ -21,10 +21,14 @@ final class SimdSae extends Sae {
   private final SimdSaeBackward backward;
   private final SparseRows decoder;
   private final UnitRows rows;
+  private final SparseLists lists;
+  private final ThresholdBackward thresholdBackward;
   private final Workers.Task measureTask = this::measurePanel;
   private final Workers.Task packTask = this::packPanel;
   private final Workers.Task encodeTask = this::encodeBlock;
+  private final Workers.Task encodeAboveTask = this::encodeAboveBlock;
   private final Workers.Task steerTask = this::steerBlock;
+  private final Workers.Task steerAboveTask = this::steerAboveBlock;
 
   // The arguments of the call under way.
   private SimdPackedEncoder encoder;
@@ -45,6 +49,7 @@ final class SimdSae extends Sae {
   private long y;
   private long yStride;
   private EditTable edits;
+  private final SimdThresholds thresholds = new SimdThresholds();
 
   SimdSae(Workers workers) {
     this.workers = workers;
@@ -55,6 +60,8 @@ final class SimdSae extends Sae {
     backward = new SimdSaeBackward(workers);
     decoder = new SparseRows(workers);
     rows = new UnitRows(workers);
+    lists = new SparseLists(workers);
+    thresholdBackward = new ThresholdBackward(workers);
   }
 
   @Override
@@ -187,13 +194,150 @@ final class SimdSae extends Sae {
       long memory,
       long toIndices,
       long toScores) {
+    EncodeBlock block = start(worker, first, count, k, memory);
+    block.encode(operation, first, toIndices, toScores);
+    block.end();
+  }
+
+  private EncodeBlock start(int worker, int first, int count, int k, long memory) {
     EncodeBlock block = blocks[worker];
     block.start(count, k, encoder, memory);
     for (int r = 0; r < count; r++) {
       block.row(r, x + (first + r) * xStride);
     }
-    block.encode(operation, first, toIndices, toScores);
+    return block;
+  }
+
+  @Override
+  void doEncodeAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      int rows,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
+    take(encoder, rows, encoder.features(), x, xStride, indices, values);
+    this.thresholds.take(thresholds);
+    workers.run(ceilDiv(rows, blockRows), encodeAboveTask);
+    this.encoder = null;
+  }
+
+  private void encodeAboveBlock(int task, int worker) {
+    int first = task * blockRows;
+    int count = Math.min(blockRows, rowCount - first);
+    encodeAbove("encodeAbove", worker, first, count, EncodeBlock.bytes(count, 1, encoder));
+  }
+
+  /** Lists what fires in a block of rows, in scratch memory of at least the block's bytes. */
+  private long encodeAbove(String operation, int worker, int first, int count, long bytes) {
+    long memory = workers.own(worker).reserve(bytes);
+    long at = first * (kept * 4L);
+    EncodeBlock block = start(worker, first, count, 1, memory);
+    block.encodeAbove(operation, first, thresholds.threshold, indices + at, values + at);
     block.end();
+    thresholds.activate(count, kept, indices + at, values + at, values + at);
+    return memory;
+  }
+
+  @Override
+  void doActivate(
+      int rows,
+      int kept,
+      int features,
+      Buffer indices,
+      Buffer scores,
+      Thresholds thresholds,
+      Buffer values) {
+    Check.lists("activate", indices, rows, kept, features);
+    this.thresholds.take(thresholds);
+    lists.activate(
+        rows,
+        kept,
+        indices.segment().address(),
+        scores.segment().address(),
+        this.thresholds,
+        values.segment().address());
+  }
+
+  @Override
+  void doKeepLargest(
+      int rows, int kept, int features, int count, Buffer indices, Buffer values, Buffer least) {
+    Check.lists("keepLargest", indices, rows, kept, features);
+    float bound =
+        lists.keepLargest(
+            rows, kept, count, indices.segment().address(), values.segment().address());
+    set(least.segment().address(), bound);
+  }
+
+  @Override
+  void doSlice(
+      int rows,
+      int kept,
+      int features,
+      int low,
+      int high,
+      Buffer indices,
+      Buffer values,
+      Buffer toIndices,
+      Buffer toValues) {
+    Check.lists("slice", indices, rows, kept, features);
+    lists.slice(
+        rows,
+        kept,
+        low,
+        high,
+        indices.segment().address(),
+        values.segment().address(),
+        toIndices.segment().address(),
+        toValues.segment().address());
+  }
+
+  @Override
+  void doThresholdBackward(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      float bandwidth,
+      Buffer g,
+      float slope,
+      Buffer indices,
+      Buffer scores,
+      Buffer threshold,
+      Buffer wDec,
+      Buffer dThreshold) {
+    Check.lists("thresholdBackward", indices, rows, kept, features);
+    thresholdBackward.run(
+        rows,
+        kept,
+        features,
+        width,
+        bandwidth,
+        g.segment().address(),
+        slope,
+        indices.segment().address(),
+        scores.segment().address(),
+        threshold.segment().address(),
+        wDec.segment().address(),
+        dThreshold.segment().address());
+  }
+
+  @Override
+  void doScaleRows(int rows, int cols, Buffer factors, Buffer w, float beta, Buffer to) {
+    this.rows.scale(
+        rows,
+        cols,
+        factors.segment().address(),
+        w.segment().address(),
+        beta,
+        to.segment().address());
+  }
+
+  @Override
+  void doDotRows(int rows, int cols, Buffer a, Buffer b, Buffer dots) {
+    this.rows.dots(
+        rows, cols, a.segment().address(), b.segment().address(), dots.segment().address());
   }
 
   /** Takes an encode's entry over: the feature by its name, the score rectified. */
@@ -220,7 +364,7 @@ final class SimdSae extends Sae {
       Buffer bDec,
       Buffer y,
       long yStride) {
-    Check.indices("decode", "indices", indices, rows, kept, features);
+    Check.lists("decode", indices, rows, kept, features);
     decoder.decode(
         rows,
         kept,
@@ -242,6 +386,7 @@ final class SimdSae extends Sae {
       Buffer x,
       long xStride,
       Buffer g,
+      float slope,
       Buffer indices,
       Buffer values,
       Buffer wEnc,
@@ -252,7 +397,7 @@ final class SimdSae extends Sae {
       Buffer dWDec,
       Buffer dBEnc,
       Buffer dBDec) {
-    Check.indices("saeBackward", "indices", indices, rows, kept, features);
+    Check.lists("saeBackward", indices, rows, kept, features);
     backward.run(
         rows,
         kept,
@@ -261,6 +406,7 @@ final class SimdSae extends Sae {
         x.segment().address(),
         xStride * 4,
         g.segment().address(),
+        slope,
         indices.segment().address(),
         values.segment().address(),
         wEnc.segment().address(),
@@ -286,14 +432,17 @@ final class SimdSae extends Sae {
   @Override
   void doCountFired(
       int rows, int kept, int features, Buffer indices, Buffer values, Buffer counts) {
-    Check.indices("countFired", "indices", indices, rows, kept, features);
+    Check.lists("countFired", indices, rows, kept, features);
     long from = indices.segment().address();
     long fired = values.segment().address();
     long to = counts.segment().address();
-    for (long i = 0; i < (long) rows * kept * 4; i += 4) {
-      if (get(fired + i) > 0) {
-        long at = to + getInt(from + i) * 4L;
-        setInt(at, getInt(at) + 1);
+    for (int r = 0; r < rows; r++) {
+      long i = (long) r * kept * 4;
+      for (long end = i + SparseRows.count(from + i, kept) * 4L; i < end; i += 4) {
+        if (get(fired + i) > 0) {
+          long at = to + getInt(from + i) * 4L;
+          setInt(at, getInt(at) + 1);
+        }
       }
     }
   }
@@ -350,6 +499,51 @@ final class SimdSae extends Sae {
       }
       steering.row(first + r, rowTop, rowScores, x + (first + r) * xStride);
       steering.write(width, wDec, bDec, x + (first + r) * xStride, y + (first + r) * yStride);
+    }
+    steering.end();
+  }
+
+  @Override
+  void doSteerAbove(
+      PackedEncoder encoder,
+      Thresholds thresholds,
+      Buffer wDec,
+      Buffer bDec,
+      int rows,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride,
+      Buffer indices,
+      Buffer values) {
+    take(encoder, rows, encoder.features(), x, xStride, indices, values);
+    this.thresholds.take(thresholds);
+    this.wDec = wDec.segment().address();
+    this.bDec = bDec.segment().address();
+    this.edits = edits;
+    this.y = y.segment().address();
+    this.yStride = yStride * 4;
+    workers.run(ceilDiv(rows, blockRows), steerAboveTask);
+    this.encoder = null;
+    this.edits = null;
+  }
+
+  private void steerAboveBlock(int task, int worker) {
+    int first = task * blockRows;
+    int count = Math.min(blockRows, rowCount - first);
+    int width = encoder.width();
+    long blockBytes = EncodeBlock.bytes(count, 1, encoder);
+    long memory =
+        encodeAbove(
+            "steerAbove", worker, first, count, blockBytes + Steering.bytes(kept, edits.count()));
+    Steering steering = steerings[worker];
+    steering.start(edits, kept, kept, encoder, memory + blockBytes);
+    for (int r = first; r < first + count; r++) {
+      long at = r * (kept * 4L);
+      int n = SparseRows.count(indices + at, kept);
+      steering.rowAbove(r, thresholds, n, indices + at, values + at, x + r * xStride);
+      steering.write(width, wDec, bDec, x + r * xStride, y + r * yStride);
     }
     steering.end();
   }

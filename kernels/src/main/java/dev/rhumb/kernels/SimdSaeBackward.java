@@ -52,6 +52,7 @@ final class SimdSaeBackward {
   private long x;
   private long xStride;
   private long g;
+  private float slope;
   private long indices;
   private long values;
   private long wEnc;
@@ -62,8 +63,10 @@ final class SimdSaeBackward {
   private long dWDec;
   private long dBEnc;
 
-  // Scratch memory: dz of each entry; x - bDec; where each feature's entries start; the fired
-  // entries by feature, as (row, z, dz); sums of each task.
+  // Scratch memory: how many entries stand before each row; dz of each entry but for the slope;
+  // x - bDec; where each feature's entries start; the fired entries by feature, as (row, z, dz);
+  // sums of each task.
+  private long entries;
   private long slopes;
   private long centred;
   private long starts;
@@ -84,6 +87,7 @@ final class SimdSaeBackward {
       long x,
       long xStride,
       long g,
+      float slope,
       long indices,
       long values,
       long wEnc,
@@ -101,6 +105,7 @@ final class SimdSaeBackward {
     this.x = x;
     this.xStride = xStride;
     this.g = g;
+    this.slope = slope;
     this.indices = indices;
     this.values = values;
     this.wEnc = wEnc;
@@ -121,25 +126,36 @@ final class SimdSaeBackward {
   }
 
   private void reserve(int rowTasks, int featureTasks) {
-    long entries = (long) rows * kept;
-    long slopeBytes = (entries * 4 + 63) / 64 * 64;
+    long total = 0;
+    for (int r = 0; r < rows; r++) {
+      total += SparseRows.count(indices + r * (kept * 4L), kept);
+    }
+    long entryBytes = roundUp(rows + 1, 16) * 4L;
+    long slopeBytes = (total * 4 + 63) / 64 * 64;
     long centredBytes = ((long) rows * width * 4 + 63) / 64 * 64;
     long startBytes = roundUp(features + 2, 16) * 4L;
     long sumBytes = roundUp(width, LANES) * 4L;
-    slopes =
+    entries =
         workers
             .shared()
             .reserve(
-                slopeBytes
+                entryBytes
+                    + slopeBytes
                     + centredBytes
                     + startBytes
                     + (rowTasks + featureTasks) * sumBytes
-                    + entries * ENTRY);
+                    + total * ENTRY);
+    slopes = entries + entryBytes;
     centred = slopes + slopeBytes;
     starts = centred + centredBytes;
     rowSums = starts + startBytes;
     featureSums = rowSums + rowTasks * sumBytes;
     fired = featureSums + featureTasks * sumBytes;
+    setInt(entries, 0);
+    for (int r = 0; r < rows; r++) {
+      int before = getInt(entries + r * 4L);
+      setInt(entries + (r + 1) * 4L, before + SparseRows.count(indices + r * (kept * 4L), kept));
+    }
   }
 
   /** A block of rows, centred, dz of its entries, and the sum of its gradients. */
@@ -166,23 +182,20 @@ final class SimdSaeBackward {
     }
   }
 
-  /** dz of all entries of a row; what did not fire is not read. */
+  /** The dot products of a row's gradient with the directions of all its entries. */
   private void slopes(int r) {
     long row = g + r * (width * 4L);
+    int first = getInt(entries + r * 4L);
+    int n = getInt(entries + (r + 1) * 4L) - first;
     long at = (long) r * kept * 4;
+    long to = slopes + first * 4L;
     int i = 0;
-    for (; i + 4 <= kept; i += 4, at += 16) {
+    for (; i + 4 <= n; i += 4, at += 16, to += 16) {
       Dots.dots4(
-          row,
-          direction(at),
-          direction(at + 4),
-          direction(at + 8),
-          direction(at + 12),
-          width,
-          slopes + at);
+          row, direction(at), direction(at + 4), direction(at + 8), direction(at + 12), width, to);
     }
-    for (; i < kept; i++, at += 4) {
-      set(slopes + at, Dots.dot(row, direction(at), width));
+    for (; i < n; i++, at += 4, to += 4) {
+      set(to, Dots.dot(row, direction(at), width));
     }
   }
 
@@ -192,23 +205,27 @@ final class SimdSaeBackward {
 
   /** Lists the fired entries by feature, rows ascending: those of f from starts[f] on. */
   private void sort() {
-    long entries = (long) rows * kept;
     // Counts go two places up, so that the placing leaves the starts one place up, where they end.
     for (int f = 0; f < features + 2; f++) {
       setInt(starts + f * 4L, 0);
     }
-    for (long at = 0; at < entries * 4; at += 4) {
-      if (get(values + at) > 0) {
-        long start = starts + (getInt(indices + at) + 2) * 4L;
-        setInt(start, getInt(start) + 1);
+    for (int r = 0; r < rows; r++) {
+      long at = (long) r * kept * 4;
+      long end = at + count(r) * 4L;
+      for (; at < end; at += 4) {
+        if (get(values + at) > 0) {
+          long start = starts + (getInt(indices + at) + 2) * 4L;
+          setInt(start, getInt(start) + 1);
+        }
       }
     }
     for (int f = 2; f < features + 2; f++) {
       setInt(starts + f * 4L, getInt(starts + f * 4L) + getInt(starts + (f - 1) * 4L));
     }
-    long at = 0;
     for (int r = 0; r < rows; r++) {
-      for (int i = 0; i < kept; i++, at += 4) {
+      long at = (long) r * kept * 4;
+      long from = slopes + getInt(entries + r * 4L) * 4L;
+      for (int i = count(r); i > 0; i--, at += 4, from += 4) {
         float z = get(values + at);
         if (z > 0) {
           long start = starts + (getInt(indices + at) + 1) * 4L;
@@ -217,10 +234,14 @@ final class SimdSaeBackward {
           long entry = fired + place * ENTRY;
           setInt(entry, r);
           set(entry + 4, z);
-          set(entry + 8, get(slopes + at));
+          set(entry + 8, get(from) + slope);
         }
       }
     }
+  }
+
+  private int count(int r) {
+    return getInt(entries + (r + 1) * 4L) - getInt(entries + r * 4L);
   }
 
   /** The gradients of a block of features' weights, and its sum of dz W_enc. */

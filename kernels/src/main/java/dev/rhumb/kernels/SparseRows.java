@@ -62,8 +62,18 @@ final class SparseRows {
     int end = Math.min(rows, (block + 1) * BLOCK);
     for (int r = block * BLOCK; r < end; r++) {
       long at = (long) r * kept * 4;
-      combine(kept, indices + at, values + at, wDec, width, bDec, y + r * yStride);
+      int count = count(indices + at, kept);
+      combine(count, indices + at, values + at, wDec, width, bDec, y + r * yStride);
     }
+  }
+
+  /** How many entries a row's list has. */
+  static int count(long indices, int kept) {
+    int n = 0;
+    while (n < kept && getInt(indices + n * 4L) != Sae.END) {
+      n++;
+    }
+    return n;
   }
 
   /**

@@ -114,7 +114,7 @@ final class Steering {
   /** The edits after the selection; how many of the unedited best features stay: all. */
   private int editActivations(int row) {
     for (int e = 0; e < edits.count(); e++) {
-      after[e] = requireNumber(row, edits.feature(e), edits.apply(e, before[e]));
+      after[e] = requireNumber("steer", row, edits.feature(e), edits.apply(e, before[e]));
     }
     return best;
   }
@@ -132,7 +132,7 @@ final class Steering {
     for (int e = 0; e < edits.count(); e++) {
       int feature = edits.feature(e);
       float score = Float.isNaN(this.scores[e]) ? score(feature, x) : this.scores[e];
-      n = insert(n, feature, requireNumber(row, feature, edits.apply(e, score)));
+      n = insert(n, feature, requireNumber("steer", row, feature, edits.apply(e, score)));
       after[e] = 0;
     }
     int unedited = 0;
@@ -200,10 +200,10 @@ final class Steering {
     return score;
   }
 
-  private static float requireNumber(int row, int feature, float edited) {
+  private static float requireNumber(String operation, int row, int feature, float edited) {
     if (Float.isNaN(edited)) {
       throw new ArithmeticException(
-          "steer: row " + row + ": the score of feature " + feature + " is NaN");
+          operation + ": row " + row + ": the score of feature " + feature + " is NaN");
     }
     return edited;
   }
@@ -227,6 +227,40 @@ final class Steering {
 
   private boolean precedes(int feature, float score, int at) {
     return score > chosenScores[at] || (score == chosenScores[at] && feature < chosen[at]);
+  }
+
+  /**
+   * Edits a row whose features fire by thresholds: afterwards {@link #write} writes it.
+   *
+   * @param indices the row's list of {@code n}, ascending
+   * @param values their activations
+   * @param x the row
+   */
+  void rowAbove(int row, SimdThresholds thresholds, int n, long indices, long values, long x) {
+    boolean preSelect = edits.stage() == EditTable.Stage.PRE_SELECT;
+    count = 0;
+    int next = 0;
+    for (int e = 0; e < edits.count(); e++) {
+      int feature = edits.feature(e);
+      for (; next < n && getInt(indices + next * 4L) < feature; next++) {
+        float activation = get(values + next * 4L);
+        put(getInt(indices + next * 4L), activation, activation);
+      }
+      boolean listed = next < n && getInt(indices + next * 4L) == feature;
+      float activation = listed ? get(values + next * 4L) : 0;
+      next += listed ? 1 : 0;
+      float edited = edits.apply(e, preSelect ? score(feature, x) : activation);
+      requireNumber("steerAbove", row, feature, edited);
+      put(feature, activation, preSelect ? thresholds.activation(feature, edited) : edited);
+    }
+    for (; next < n; next++) {
+      float activation = get(values + next * 4L);
+      put(getInt(indices + next * 4L), activation, activation);
+    }
+    for (int i = 0; i < count; i++) {
+      setInt(features + i * 4L, (int) (order[i] >>> 32));
+      set(factors + i * 4L, changes[i]);
+    }
   }
 
   /** Writes the row: {@code to} may be {@code x}. */

@@ -127,6 +127,22 @@ final class TopBlock {
     return candidates.write(toIndices, toScores);
   }
 
+  /**
+   * Appends a row's scores above their thresholds to those of the chunks before.
+   *
+   * @param count scores of the chunk
+   * @param first the index of the chunk's first candidate
+   * @param thresholds the chunk's
+   * @return how many the row has now
+   */
+  int above(int r, int count, int first, long thresholds, long toIndices, long toScores) {
+    candidates.start(kept, panels * PANEL, memory);
+    candidates.addAbove(scores(r), count, first, thresholds);
+    candidates.save(toIndices + saved[r] * 4L, toScores + saved[r] * 4L);
+    saved[r] += candidates.count();
+    return saved[r];
+  }
+
   private void collect(int r, int panels, int first, long fromIndices, long fromScores) {
     candidates.start(kept, this.panels * PANEL, memory);
     float bound = Math.max(least[r], candidates.bound(maxima(r), panels));

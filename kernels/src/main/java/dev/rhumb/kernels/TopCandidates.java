@@ -179,6 +179,34 @@ final class TopCandidates {
     count = n;
   }
 
+  /**
+   * Adds the scores that are above a threshold each.
+   *
+   * @param from the scores
+   * @param count how many
+   * @param first the index of the first score, above all those added before
+   * @param thresholds of the same scores
+   */
+  void addAbove(long from, int count, int first, long thresholds) {
+    int n = this.count;
+    IntVector index = IOTA.add(first);
+    for (int i = 0; i < count; i += LANES) {
+      FloatVector score = load(from + i * 4L);
+      VectorMask<Float> passes;
+      if (i + LANES <= count) {
+        passes = score.compare(VectorOperators.GT, load(thresholds + i * 4L));
+      } else {
+        VectorMask<Float> there = F.indexInRange(i, count);
+        passes = score.compare(VectorOperators.GT, load(thresholds + i * 4L, there)).and(there);
+      }
+      store(score.compress(passes), scores + n * 4L);
+      store(index.reinterpretAsFloats().compress(passes), indices + n * 4L);
+      n += count(passes);
+      index = index.add(LANES);
+    }
+    this.count = n;
+  }
+
   /** Adds candidates that an earlier {@link #save} put away; all indices are above those before. */
   void restore(int saved, long fromIndices, long fromScores) {
     copy(fromScores, scores + count * 4L, saved);

@@ -14,8 +14,9 @@ import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * What keeps the rows of a matrix at unit norm: the projection of their gradients and their
- * normalisation. Sums are in double, so that no row's magnitude can overflow them.
+ * Work on the rows of matrices, above all what keeps them at unit norm: the projection of their
+ * gradients and their normalisation. Sums are in double, so that no row's magnitude can overflow
+ * them.
  */
 final class UnitRows {
   /** Elements of a task, about. */
@@ -24,6 +25,8 @@ final class UnitRows {
   private final Workers workers;
   private final Workers.Task projectTask = this::projectBlock;
   private final Workers.Task normaliseTask = this::normaliseBlock;
+  private final Workers.Task scaleTask = this::scaleBlock;
+  private final Workers.Task dotTask = this::dotBlock;
 
   // The arguments of the call under way.
   private int rows;
@@ -31,6 +34,8 @@ final class UnitRows {
   private int block;
   private long w;
   private long dw;
+  private long perRow;
+  private float beta;
 
   UnitRows(Workers workers) {
     this.workers = workers;
@@ -45,6 +50,21 @@ final class UnitRows {
   /** {@link Sae#normaliseRows}. */
   void normalise(int rows, int cols, long w) {
     run(rows, cols, w, normaliseTask);
+  }
+
+  /** {@link Sae#scaleRows}. */
+  void scale(int rows, int cols, long factors, long w, float beta, long to) {
+    perRow = factors;
+    this.beta = beta;
+    dw = to;
+    run(rows, cols, w, scaleTask);
+  }
+
+  /** {@link Sae#dotRows}. */
+  void dots(int rows, int cols, long a, long b, long dots) {
+    perRow = dots;
+    dw = b;
+    run(rows, cols, a, dotTask);
   }
 
   private void run(int rows, int cols, long w, Workers.Task task) {
@@ -75,6 +95,30 @@ final class UnitRows {
       if (norm != 0) {
         divide(w + at, norm, cols);
       }
+    }
+  }
+
+  private void scaleBlock(int task, int worker) {
+    int end = (int) Math.min(rows, (task + 1L) * block);
+    for (int r = task * block; r < end; r++) {
+      long at = (long) r * cols * 4;
+      FloatVector factor = FloatVector.broadcast(F, Simd.get(perRow + r * 4L));
+      for (int i = 0; i < cols; i += LANES) {
+        VectorMask<Float> mask = F.indexInRange(i, cols);
+        FloatVector sum = factor.mul(load(w + at + i * 4L, mask));
+        if (beta != 0) {
+          sum = load(dw + at + i * 4L, mask).fma(FloatVector.broadcast(F, beta), sum);
+        }
+        store(sum, dw + at + i * 4L, mask);
+      }
+    }
+  }
+
+  private void dotBlock(int task, int worker) {
+    int end = (int) Math.min(rows, (task + 1L) * block);
+    for (int r = task * block; r < end; r++) {
+      long at = (long) r * cols * 4;
+      Simd.set(perRow + r * 4L, (float) dot(w + at, dw + at, cols, worker));
     }
   }
 
