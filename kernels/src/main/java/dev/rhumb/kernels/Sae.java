@@ -225,6 +225,21 @@ public abstract class Sae {
   }
 
   /**
+   * sums[r] = the sum of a row's values, in double, rounded once.
+   *
+   * @param indices (rows, K) int32, lists
+   * @param values (rows, K)
+   * @param sums (rows)
+   */
+  public final void sumValues(
+      long rows, long kept, long features, Buffer indices, Buffer values, Buffer sums) {
+    String op = "sumValues";
+    lists(op, rows, kept, features, indices, values);
+    Check.vector(op, "sums", sums, DType.F32, rows);
+    doSumValues((int) rows, (int) kept, (int) features, indices, values, sums);
+  }
+
+  /**
    * y[r] = the sum over i of values[r][i] W_dec[indices[r][i]], in the order of i, + bDec.
    *
    * @param indices (rows, K) int32, lists of features from 0 to features - 1
@@ -715,6 +730,9 @@ public abstract class Sae {
       Buffer values,
       Buffer toIndices,
       Buffer toValues);
+
+  abstract void doSumValues(
+      int rows, int kept, int features, Buffer indices, Buffer values, Buffer sums);
 
   abstract void doDecode(
       int rows,

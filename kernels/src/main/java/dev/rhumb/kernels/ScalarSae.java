@@ -326,6 +326,21 @@ final class ScalarSae extends Sae {
   }
 
   @Override
+  void doSumValues(int rows, int kept, int features, Buffer indices, Buffer values, Buffer sums) {
+    Check.lists("sumValues", indices, rows, kept, features);
+    for (int r = 0; r < rows; r++) {
+      double total = 0;
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
+        if (getInt(indices.segment(), i) == END) {
+          break;
+        }
+        total += get(values.segment(), i);
+      }
+      set(sums.segment(), r, total);
+    }
+  }
+
+  @Override
   void doDecode(
       int rows,
       int kept,

@@ -294,6 +294,17 @@ final class SimdSae extends Sae {
   }
 
   @Override
+  void doSumValues(int rows, int kept, int features, Buffer indices, Buffer values, Buffer sums) {
+    Check.lists("sumValues", indices, rows, kept, features);
+    lists.sumValues(
+        rows,
+        kept,
+        indices.segment().address(),
+        values.segment().address(),
+        sums.segment().address());
+  }
+
+  @Override
   void doThresholdBackward(
       int rows,
       int kept,

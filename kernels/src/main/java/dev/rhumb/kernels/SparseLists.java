@@ -56,6 +56,18 @@ final class SparseLists {
     thresholds.activate(count, kept, indices + at, values + at, toValues + at);
   }
 
+  /** {@link Sae#sumValues}. */
+  void sumValues(int rows, int kept, long indices, long values, long sums) {
+    for (int r = 0; r < rows; r++) {
+      long at = r * (kept * 4L);
+      double total = 0;
+      for (int n = SparseRows.count(indices + at, kept); n > 0; n--, at += 4) {
+        total += get(values + at);
+      }
+      set(sums + r * 4L, (float) total);
+    }
+  }
+
   /** {@link Sae#slice}. */
   void slice(
       int rows,

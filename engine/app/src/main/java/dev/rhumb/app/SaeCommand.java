@@ -31,6 +31,7 @@ final class SaeCommand extends Command {
   @Mixin private ModelOptions model;
   @Mixin private DataOptions data;
   @Mixin private EngineOptions engine;
+  @Mixin private VariantOptions variant;
 
   @Option(
       names = "--site",
@@ -44,12 +45,6 @@ final class SaeCommand extends Command {
       defaultValue = "1024",
       description = "F (default: ${DEFAULT-VALUE}).")
   private int features;
-
-  @Option(
-      names = "--k",
-      defaultValue = "16",
-      description = "Features kept at each position (default: ${DEFAULT-VALUE}).")
-  private int kept;
 
   @Option(
       names = "--steps",
@@ -66,6 +61,17 @@ final class SaeCommand extends Command {
   @Option(names = "--lr", description = "Learning rate (default: 0.003).")
   private Float learningRate;
 
+  @Option(
+      names = "--resamples",
+      paramLabel = "N",
+      description =
+          "How often dead features are drawn anew"
+              + " (default: 4; 0 where K features are kept: there an auxiliary loss revives them).")
+  private Integer resamples;
+
+  @Option(names = "--raw", description = "Learn from hidden states as they are, not standardised.")
+  private boolean raw;
+
   @Option(names = "--seed", defaultValue = "1", description = "(default: ${DEFAULT-VALUE})")
   private long seed;
 
@@ -77,12 +83,16 @@ final class SaeCommand extends Command {
         FolderLock _ = FolderLock.take(model.folder(), "training an autoencoder")) {
       int width = trained.model().config().width();
       SaeConfig config =
-          SaeConfig.of(where, width, features, kept)
+          SaeConfig.of(where, width, features, variant.variant(features))
               .withSteps(steps)
               .withBatch(batch)
-              .withSeed(seed);
+              .withSeed(seed)
+              .withStandardised(!raw);
       if (learningRate != null) {
         config = config.withLearningRate(learningRate);
+      }
+      if (resamples != null) {
+        config = config.withResamples(resamples);
       }
       SplitKind.SaeParts parts = SplitKind.saeParts(trained.split());
       Path folder = SparseAutoencoder.folder(model.folder(), where);
@@ -130,8 +140,8 @@ final class SaeCommand extends Command {
   static void say(
       Console console, SparseAutoencoder sae, SaeMetrics metrics, ReconstructionCost cost) {
     console.say(
-        "  site %s, %d features, %d kept; on %,d positions of users it did not learn from:",
-        sae.site(), sae.features(), sae.kept(), metrics.rows());
+        "  site %s, %s; on %,d positions of users it did not learn from:",
+        sae.site(), sae.describe(), metrics.rows());
     console.say(
         "  explained variance %.4f, L0 %.1f, dead features %.1f %%, cosine %.4f",
         metrics.explainedVariance(), metrics.l0(), 100 * metrics.deadShare(), metrics.cosine());

@@ -8,6 +8,7 @@ import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.Site;
+import dev.rhumb.sae.FiredFeatures;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.sae.StateReader;
 import java.util.Arrays;
@@ -24,6 +25,9 @@ import java.util.Arrays;
 public final class Columns {
   private static final long HALVES = 0x1E71;
   private static final long DIRECTIONS = 0x1E72;
+
+  /** Rows to encode at a time. */
+  private static final int ROWS = 4096;
 
   private final int count;
   private final int[] items;
@@ -64,30 +68,14 @@ public final class Columns {
   public static Columns features(
       Kernels kernels, Model model, SparseAutoencoder sae, Positions positions) {
     sae.requireFits(model.config());
-    int kept = sae.kept();
-    int most = 4096;
-    try (Buffer indices = kernels.allocate(DType.I32, (long) most * kept);
-        Buffer values = kernels.allocate(DType.F32, (long) most * kept)) {
-      int[] index = new int[most * kept];
-      float[] value = new float[most * kept];
+    try (FiredFeatures fired = new FiredFeatures(kernels, sae, ROWS)) {
       return read(
           kernels,
           model,
           sae.site(),
           positions,
           sae.features(),
-          (builder, rows, state) -> {
-            for (int from = 0; from < rows; from += most) {
-              int n = Math.min(most, rows - from);
-              Buffer x = state.slice((long) from * sae.width(), (long) n * sae.width());
-              sae.encode(kernels, n, x, indices, values);
-              indices.get(0, index, 0, n * kept);
-              values.get(0, value, 0, n * kept);
-              for (int e = 0; e < n * kept; e++) {
-                builder.value(from + e / kept, index[e], value[e]);
-              }
-            }
-          });
+          (builder, rows, state) -> fired.of(state, rows, builder::value));
     }
   }
 

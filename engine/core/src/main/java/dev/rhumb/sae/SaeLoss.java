@@ -9,42 +9,51 @@ import dev.rhumb.kernels.PackedEncoder;
 import dev.rhumb.kernels.Sae;
 
 /**
- * The training loss of a TopK autoencoder and its gradient. With e = x - x^:
+ * The training loss of an autoencoder and its gradient: {@link SaeVariant} says which, and to it
+ * comes, with e = x - x^,
  *
  * <pre>
- * main = sum e^2 / sum (x - mean over the batch of x)^2
- * aux  = w min(dead / k_aux, 1) sum (e^ - e)^2 / sum (e - mean over the batch of e)^2
+ * aux = w min(dead / k_aux, 1) sum (e^ - e)^2 / sum (e - mean over the batch of e)^2
  * </pre>
  *
- * where e^ is the decode without b_dec of the k_aux largest dead pre-activations, rectified (Gao et
- * al. 2024, "Scaling and evaluating sparse autoencoders", appendix A.2). Denominators, and e in the
+ * where e^ is the decode without b_dec of the k_aux largest dead scores, rectified (Gao et al.
+ * 2024, "Scaling and evaluating sparse autoencoders", appendix A.2). Denominators, and e in the
  * auxiliary loss, count as constants.
  *
  * <p>Ownership: owns its workspace; not weights or gradients. Threads: one at a time.
  */
-final class SaeLoss implements AutoCloseable {
-  private final Kernels kernels;
-  private final Dense dense;
-  private final Sae sae;
-  private final SaeWeights weights;
-  private final SaeWeights gradients;
-  private final int features;
-  private final int width;
-  private final int kept;
+abstract class SaeLoss implements AutoCloseable {
+  /** Entries of a list that is worked off block by block, about: 32 MiB. */
+  private static final int ENTRIES = 1 << 22;
+
+  final Kernels kernels;
+  final Dense dense;
+  final Sae sae;
+  final SaeWeights weights;
+  final SaeWeights gradients;
+  final int features;
+  final int width;
+
+  /** s, by which penalties are divided. */
+  final double scale;
+
+  final PackedEncoder encoder;
+
+  /** x - x^ of the batch, which a variant sets. */
+  final Buffer error;
+
+  /** Room for gradients in reconstructions. */
+  final Buffer slope;
+
   private final int auxKept;
   private final float auxWeight;
-  private final PackedEncoder encoder;
   private final PackedEncoder deadEncoder;
   private final Buffer floats;
-  private final Buffer error;
   private final Buffer centred;
-  private final Buffer slope;
-  private final Buffer values;
   private final Buffer auxValues;
   private final Buffer mean;
   private final Buffer sum;
   private final Buffer ints;
-  private final Buffer indices;
   private final Buffer auxIndices;
   private final Buffer subset;
   private final Buffer counts;
@@ -56,46 +65,66 @@ final class SaeLoss implements AutoCloseable {
   /** Auxiliary loss of the last run, with its weight. */
   double aux;
 
+  /** What else the loss of the last run holds: the whole loss is main + penalty + aux. */
+  double penalty;
+
   /** For each feature the number of rows of the last run in which it fired. */
   final int[] fired;
 
-  SaeLoss(
-      Kernels kernels,
-      SaeWeights weights,
-      SaeWeights gradients,
-      int kept,
-      int auxKept,
-      float auxWeight,
-      int batch) {
-    this.kernels = kernels;
-    this.weights = weights;
-    this.gradients = gradients;
-    this.kept = kept;
-    this.auxKept = Math.min(auxKept, weights.features);
-    this.auxWeight = auxWeight;
+  SaeLoss(Setting setting) {
+    kernels = setting.kernels;
+    weights = setting.weights;
+    gradients = setting.gradients;
+    scale = setting.scale;
+    auxKept = Math.min(setting.auxKept, weights.features);
+    auxWeight = setting.auxWeight;
     dense = kernels.dense();
     sae = kernels.sae();
     features = weights.features;
     width = weights.width;
     fired = new int[features];
     encoder = sae.encoder(features, width);
-    deadEncoder = this.auxKept == 0 ? null : sae.encoder(features, width);
-    long matrix = (long) batch * width;
-    long sparse = (long) batch * kept;
-    long auxSparse = (long) batch * this.auxKept;
-    floats = kernels.allocate(DType.F32, 3 * matrix + sparse + auxSparse + width + 1);
+    deadEncoder = auxKept == 0 ? null : sae.encoder(features, width);
+    long matrix = (long) setting.batch * width;
+    long auxSparse = (long) setting.batch * auxKept;
+    floats = kernels.allocate(DType.F32, 3 * matrix + auxSparse + width + 1);
     error = floats.slice(0, matrix);
     centred = floats.slice(matrix, matrix);
     slope = floats.slice(2 * matrix, matrix);
-    values = floats.slice(3 * matrix, sparse);
-    auxValues = floats.slice(3 * matrix + sparse, auxSparse);
-    mean = floats.slice(3 * matrix + sparse + auxSparse, width);
-    sum = floats.slice(3 * matrix + sparse + auxSparse + width, 1);
-    ints = kernels.allocate(DType.I32, sparse + auxSparse + 2L * features);
-    indices = ints.slice(0, sparse);
-    auxIndices = ints.slice(sparse, auxSparse);
-    subset = ints.slice(sparse + auxSparse, features);
-    counts = ints.slice(sparse + auxSparse + features, features);
+    auxValues = floats.slice(3 * matrix, auxSparse);
+    mean = floats.slice(3 * matrix + auxSparse, width);
+    sum = floats.slice(3 * matrix + auxSparse + width, 1);
+    ints = kernels.allocate(DType.I32, auxSparse + 2L * features);
+    auxIndices = ints.slice(0, auxSparse);
+    subset = ints.slice(auxSparse, features);
+    counts = ints.slice(auxSparse + features, features);
+  }
+
+  /**
+   * What a loss works on.
+   *
+   * @param scale s of {@link SaeVariant}
+   * @param batch rows at most
+   */
+  record Setting(
+      Kernels kernels,
+      SaeWeights weights,
+      SaeWeights gradients,
+      int auxKept,
+      float auxWeight,
+      double scale,
+      int batch) {}
+
+  /** The loss of a variant. */
+  static SaeLoss of(SaeVariant variant, Setting setting) {
+    return switch (variant) {
+      case SaeVariant.TopK topK -> new SelectionLoss(topK, setting);
+      case SaeVariant.BatchTopK batchTopK -> new SelectionLoss(batchTopK, setting);
+      case SaeVariant.Matryoshka matryoshka -> new MatryoshkaLoss(matryoshka, setting);
+      case SaeVariant.ReluL1 relu -> new ReluLoss(relu, setting);
+      case SaeVariant.JumpRelu jumpRelu -> new JumpReluLoss(jumpRelu, setting);
+      case SaeVariant.Gated gated -> new GatedLoss(gated, setting);
+    };
   }
 
   /**
@@ -106,38 +135,40 @@ final class SaeLoss implements AutoCloseable {
    * @param deadCount how many they are
    * @throws ArithmeticException when a weight or a score is not finite, naming it
    */
-  void run(Buffer x, int rows, int[] dead, int deadCount) {
-    long elements = (long) rows * width;
+  final void run(Buffer x, int rows, int[] dead, int deadCount) {
     gradients.flat.zero();
-    sae.pack(encoder, features, weights.encoder, weights.encoderBias, weights.decoderBias, null, 0);
-    sae.encodeTopK(encoder, rows, kept, x, width, indices, values);
-    sae.decode(
-        rows,
-        kept,
-        features,
-        width,
-        indices,
-        values,
-        weights.decoder,
-        weights.decoderBias,
-        error,
-        width);
-    dense.add(elements, 1, x, -1, error, error);
+    counts.zero();
+    penalty = 0;
+    pack(encoder, null, features);
     double variance = variance(x, rows);
     if (variance == 0) {
       throw new ArithmeticException("all " + rows + " rows of x are the same");
     }
-    main = squares(error, elements) / variance;
-    dense.add(elements, (float) (-2 / variance), error, 0, error, slope);
-    backward(x, rows, kept, indices, values, true);
+    descend(x, rows, variance);
+    main = squares(error, (long) rows * width) / variance;
     aux = 0;
     int auxFeatures = Math.min(auxKept, deadCount);
     if (auxFeatures > 0) {
       auxiliary(x, rows, dead, deadCount, auxFeatures);
     }
-    counts.zero();
-    sae.countFired(rows, kept, features, indices, values, counts);
     counts.get(0, fired, 0, features);
+  }
+
+  /**
+   * Sets the error of the batch and adds to the gradients, the penalty and what fired.
+   *
+   * @param variance sum (x - mean of x)^2
+   */
+  abstract void descend(Buffer x, int rows, double variance);
+
+  /** The threshold above which features of a {@link SaeVariant.BatchTopK} fire; NaN of others. */
+  double batchThreshold() {
+    return Double.NaN;
+  }
+
+  /** Rows of a block whose lists have room for all features. */
+  final int blockRows(int batch) {
+    return Math.clamp(ENTRIES / features, 1, batch);
   }
 
   private void auxiliary(Buffer x, int rows, int[] dead, int deadCount, int auxFeatures) {
@@ -147,35 +178,47 @@ final class SaeLoss implements AutoCloseable {
       return;
     }
     subset.put(0, dead, 0, deadCount);
-    sae.pack(
-        deadEncoder,
-        features,
-        weights.encoder,
-        weights.encoderBias,
-        weights.decoderBias,
-        subset,
-        deadCount);
+    pack(deadEncoder, subset, deadCount);
     sae.encodeTopK(deadEncoder, rows, auxFeatures, x, width, auxIndices, auxValues);
-    sae.decode(
-        rows,
-        auxFeatures,
-        features,
-        width,
-        auxIndices,
-        auxValues,
-        weights.decoder,
-        null,
-        slope,
-        width);
+    decode(rows, auxFeatures, auxIndices, auxValues, false, slope);
     dense.add(elements, 1, slope, -1, error, slope);
     double factor = auxWeight * Math.min(deadCount / (double) auxKept, 1) / variance;
     aux = factor * squares(slope, elements);
     dense.add(elements, (float) (2 * factor), slope, 0, slope, slope);
-    backward(x, rows, auxFeatures, auxIndices, auxValues, false);
+    backward(x, rows, auxFeatures, slope, 0, auxIndices, auxValues, false);
   }
 
-  private void backward(
-      Buffer x, int rows, int kept, Buffer indices, Buffer values, boolean decoderBias) {
+  private void pack(PackedEncoder target, Buffer subset, int count) {
+    sae.pack(
+        target, features, weights.encoder, weights.encoderBias, weights.decoderBias, subset, count);
+  }
+
+  /** y = the sum of decoder rows times values, + b_dec if so wanted. */
+  final void decode(
+      int rows, int kept, Buffer indices, Buffer values, boolean decoderBias, Buffer y) {
+    sae.decode(
+        rows,
+        kept,
+        features,
+        width,
+        indices,
+        values,
+        weights.decoder,
+        decoderBias ? weights.decoderBias : null,
+        y,
+        width);
+  }
+
+  /** Adds the gradients of all weights but thresholds and magnitudes. */
+  final void backward(
+      Buffer x,
+      int rows,
+      int kept,
+      Buffer g,
+      double penaltySlope,
+      Buffer indices,
+      Buffer values,
+      boolean decoderBias) {
     sae.backward(
         rows,
         kept,
@@ -183,7 +226,8 @@ final class SaeLoss implements AutoCloseable {
         width,
         x,
         width,
-        slope,
+        g,
+        (float) penaltySlope,
         indices,
         values,
         weights.encoder,
@@ -194,6 +238,21 @@ final class SaeLoss implements AutoCloseable {
         gradients.decoder,
         gradients.encoderBias,
         gradients.decoderBias);
+  }
+
+  /** How many entries fired so far. */
+  final long firedEntries() {
+    counts.get(0, fired, 0, features);
+    long total = 0;
+    for (int count : fired) {
+      total += count;
+    }
+    return total;
+  }
+
+  /** Counts what fired. */
+  final void count(int rows, int kept, Buffer indices, Buffer values) {
+    sae.countFired(rows, kept, features, indices, values, counts);
   }
 
   /** The sum over rows and columns of (y - mean over rows of y)^2. */
@@ -222,10 +281,15 @@ final class SaeLoss implements AutoCloseable {
     return squares(centred, elements);
   }
 
-  private double squares(Buffer y, long count) {
+  final double squares(Buffer y, long count) {
     dense.squaredNorm(count, y, sum);
     sum.get(0, scalar, 0, 1);
     return scalar[0];
+  }
+
+  /** The rows from {@code first} on of a matrix of D columns. */
+  final Buffer rows(Buffer matrix, int first, int count) {
+    return matrix.slice((long) first * width, (long) count * width);
   }
 
   @Override

@@ -4,6 +4,7 @@ import dev.rhumb.data.Sequences;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Sae;
 import dev.rhumb.model.Model;
 
 /**
@@ -49,9 +50,8 @@ public record SaeMetrics(
 
   /** Sums in double over all rows. */
   private static final class Sums implements AutoCloseable {
-    private static final int BLOCK = 1024;
-
     private final Kernels kernels;
+    private final int block;
     private final SparseAutoencoder sae;
     private final Buffer indices;
     private final Buffer values;
@@ -75,13 +75,14 @@ public record SaeMetrics(
       this.sae = sae;
       int width = sae.width();
       int kept = sae.kept();
-      indices = kernels.allocate(DType.I32, (long) BLOCK * kept);
-      values = kernels.allocate(DType.F32, (long) BLOCK * kept);
-      reconstruction = kernels.allocate(DType.F32, (long) BLOCK * width);
-      x = new float[BLOCK * width];
-      y = new float[BLOCK * width];
-      z = new float[BLOCK * kept];
-      features = new int[BLOCK * kept];
+      block = sae.blockRows(1024);
+      indices = kernels.allocate(DType.I32, (long) block * kept);
+      values = kernels.allocate(DType.F32, (long) block * kept);
+      reconstruction = kernels.allocate(DType.F32, (long) block * width);
+      x = new float[block * width];
+      y = new float[block * width];
+      z = new float[block * kept];
+      features = new int[block * kept];
       origin = sae.decoderBias().floats();
       sum = new double[width];
       squares = new double[width];
@@ -91,8 +92,8 @@ public record SaeMetrics(
     void add(Buffer states, int count) {
       int width = sae.width();
       int kept = sae.kept();
-      for (int from = 0; from < count; from += BLOCK) {
-        int n = Math.min(BLOCK, count - from);
+      for (int from = 0; from < count; from += block) {
+        int n = Math.min(block, count - from);
         Buffer block = states.slice((long) from * width, (long) n * width);
         sae.encode(kernels, n, block, indices, values);
         sae.decode(kernels, n, indices, values, reconstruction);
@@ -126,7 +127,7 @@ public record SaeMetrics(
       }
       double norms = Math.sqrt(xx * yy);
       cosines += norms == 0 ? 0 : dot / norms;
-      for (int i = 0; i < sae.kept(); i++) {
+      for (int i = 0; i < sae.kept() && features[sparseAt + i] != Sae.END; i++) {
         if (z[sparseAt + i] > 0) {
           fired++;
           alive[features[sparseAt + i]] = true;

@@ -33,10 +33,17 @@ final class SaeStream implements AutoCloseable {
   private final Buffer shift;
   private final double mean;
   private final double deviation;
+  private final double scale;
   private final float[] median;
 
-  /** Takes the samples. */
-  SaeStream(Kernels kernels, RowSource source, Site site, int width, int batch) {
+  /**
+   * Takes the samples.
+   *
+   * @param standardised whether the mean is taken off and the deviation divided by; if not, the
+   *     batches are the states as they are
+   */
+  SaeStream(
+      Kernels kernels, RowSource source, Site site, int width, int batch, boolean standardised) {
     this.kernels = kernels;
     this.source = source;
     this.site = site;
@@ -53,10 +60,13 @@ final class SaeStream implements AutoCloseable {
       for (float value : sample) {
         sum += value;
       }
-      mean = sum / sample.length;
-      deviation = deviation(sample);
+      double mean = sum / sample.length;
+      double deviation = deviation(sample, mean);
+      this.mean = standardised ? mean : 0;
+      this.deviation = standardised ? deviation : 1;
+      scale = Math.sqrt(width) * (standardised ? 1 : deviation);
       float[] shifts = new float[width];
-      Arrays.fill(shifts, (float) (-mean / deviation));
+      Arrays.fill(shifts, (float) (-this.mean / this.deviation));
       shift.put(0, shifts, 0, width);
       median = sampleMedian();
       made = true;
@@ -67,7 +77,7 @@ final class SaeStream implements AutoCloseable {
     }
   }
 
-  private double deviation(float[] sample) {
+  private double deviation(float[] sample, double mean) {
     double squares = 0;
     for (float value : sample) {
       squares += (value - mean) * (value - mean);
@@ -122,14 +132,19 @@ final class SaeStream implements AutoCloseable {
     return source.rows();
   }
 
-  /** What is taken off every element. */
+  /** What is taken off every element; 0 where states are taken as they are. */
   double mean() {
     return mean;
   }
 
-  /** What every element is then divided by. */
+  /** What every element is then divided by; 1 where states are taken as they are. */
   double deviation() {
     return deviation;
+  }
+
+  /** The root of D times the deviation of the batches' elements. */
+  double scale() {
+    return scale;
   }
 
   /** The geometric median (D) of a sample, standardised. */

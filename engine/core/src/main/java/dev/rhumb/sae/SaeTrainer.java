@@ -8,20 +8,27 @@ import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Model;
 import dev.rhumb.train.TrainingDivergedException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
 
 /**
- * Trains a TopK autoencoder on the hidden states of sequences, or several at once on one stream of
+ * Trains an autoencoder on the hidden states of sequences, or several at once on one stream of
  * them: the model runs once for all, and each gets the bits that it would get alone.
  *
- * <p>States are standardised by one mean and one deviation over all of them. Start: decoder rows
- * random of unit norm, the encoder equal to the decoder, b_dec the geometric median of a sample. A
- * step: the gradient of {@link SaeLoss}, its part along each decoder row taken off, clipped; Adam;
- * decoder rows back to unit norm. At the end the scale is folded into the biases, so that the
- * result works on raw hidden states.
+ * <p>States are standardised by one mean and one deviation over all of them, unless the
+ * configuration says otherwise. Start: decoder rows random of unit norm, the encoder equal to the
+ * decoder, b_dec the geometric median of a sample. A step: the gradient of the {@link SaeVariant
+ * variant}'s loss, its part along each decoder row taken off, clipped; Adam; decoder rows back to
+ * unit norm. At the end the scale is folded into biases and thresholds, so that the result works on
+ * raw hidden states.
+ *
+ * <p>Dead features are revived by the auxiliary loss, or drawn anew: such a feature takes the
+ * direction of a row of the batch, drawn in proportion to the square of its squared error; its
+ * encoder takes the same direction at a fifth of the mean norm of the others, its bias is 0, and
+ * its moments start anew (Bricken et al. 2023, "Towards monosemanticity", on neuron resampling).
  *
  * <p>The same seed gives the same bits on the same backend, for any number of threads.
  */
@@ -30,6 +37,10 @@ public final class SaeTrainer implements AutoCloseable {
   private static final float BETA2 = 0.999f;
   private static final float EPSILON = 6.25e-10f;
   private static final long DECODER = 0x5AE2;
+  private static final long RESAMPLE = 0x5AE3;
+
+  /** The norm of a resampled encoder row, as a share of the mean norm of the others. */
+  private static final float RESAMPLED_NORM = 0.2f;
 
   private final Kernels kernels;
   private final SaeConfig config;
@@ -56,22 +67,32 @@ public final class SaeTrainer implements AutoCloseable {
     width = stream.width();
     this.config = config;
     this.listener = listener;
-    weights = new SaeWeights(kernels, config.features(), width);
-    gradients = new SaeWeights(kernels, config.features(), width);
-    first = new SaeWeights(kernels, config.features(), width);
-    second = new SaeWeights(kernels, config.features(), width);
+    SaeArchitecture architecture = trained(config.variant());
+    weights = new SaeWeights(kernels, config.features(), width, architecture);
+    gradients = new SaeWeights(kernels, config.features(), width, architecture);
+    first = new SaeWeights(kernels, config.features(), width, architecture);
+    second = new SaeWeights(kernels, config.features(), width, architecture);
     loss =
-        new SaeLoss(
-            kernels,
-            weights,
-            gradients,
-            config.kept(),
-            config.auxKept(),
-            config.auxWeight(),
-            config.batch());
+        SaeLoss.of(
+            config.variant(),
+            new SaeLoss.Setting(
+                kernels,
+                weights,
+                gradients,
+                config.auxKept(),
+                config.auxWeight(),
+                stream.scale(),
+                config.batch()));
     norm = kernels.allocate(DType.F32, 1);
     idle = new long[config.features()];
     dead = new int[config.features()];
+  }
+
+  /** What is trained: a BatchTopK learns its weights as a TopK does, and a threshold by the way. */
+  private static SaeArchitecture trained(SaeVariant variant) {
+    return variant instanceof SaeVariant.JumpRelu || variant instanceof SaeVariant.Gated
+        ? variant.architecture()
+        : SaeArchitecture.TOP_K;
   }
 
   /**
@@ -93,7 +114,8 @@ public final class SaeTrainer implements AutoCloseable {
    * Trains several autoencoders on one stream of hidden states.
    *
    * @param data whose hidden states they learn from: the newest T positions of each sequence
-   * @param configs one for each, of the same site, batch, seed and buffer: these make the stream
+   * @param configs one for each, of the same site, batch, seed, buffer and standardisation: these
+   *     make the stream
    * @param listeners who follows autoencoder i
    * @return the results in the order of the configurations; the caller closes their autoencoders
    * @throws IllegalArgumentException when the streams differ, the model lacks the site, or there is
@@ -171,10 +193,11 @@ public final class SaeTrainer implements AutoCloseable {
       if (!other.site().equals(first.site())
           || other.batch() != first.batch()
           || other.seed() != first.seed()
-          || other.bufferBytes() != first.bufferBytes()) {
+          || other.bufferBytes() != first.bufferBytes()
+          || other.standardised() != first.standardised()) {
         throw new IllegalArgumentException(
-            "SAE: autoencoders that learn from one stream need the same site, batch, seed and"
-                + " buffer bytes, not "
+            "SAE: autoencoders that learn from one stream need the same site, batch, seed,"
+                + " buffer bytes and standardisation, not "
                 + first
                 + " and "
                 + other
@@ -206,7 +229,9 @@ public final class SaeTrainer implements AutoCloseable {
     List<SaeTrainer> trainers = new ArrayList<>();
     List<SaeResult> results = new ArrayList<>();
     try (source;
-        SaeStream stream = new SaeStream(kernels, source, common.site(), width, common.batch())) {
+        SaeStream stream =
+            new SaeStream(
+                kernels, source, common.site(), width, common.batch(), common.standardised())) {
       for (int i = 0; i < configs.size(); i++) {
         trainers.add(new SaeTrainer(kernels, stream, configs.get(i), listeners.apply(i)));
       }
@@ -243,6 +268,17 @@ public final class SaeTrainer implements AutoCloseable {
     kernels.sae().normaliseRows(config.features(), width, weights.decoder);
     weights.encoder.copyFrom(weights.decoder);
     weights.decoderBias.put(0, stream.median(), 0, width);
+    if (weights.threshold != null) {
+      float[] thresholds = new float[config.features()];
+      Arrays.fill(thresholds, firstThreshold());
+      weights.threshold.put(0, thresholds, 0, thresholds.length);
+    }
+  }
+
+  /** The logarithm at which a JumpReLU's thresholds start: of the bandwidth, as in the paper. */
+  private float firstThreshold() {
+    double bandwidth = ((SaeVariant.JumpRelu) config.variant()).bandwidth();
+    return (float) Math.log(bandwidth * loss.scale);
   }
 
   /** A step on a standardised batch (batch, D). */
@@ -258,6 +294,103 @@ public final class SaeTrainer implements AutoCloseable {
     }
     listener.onStep(step, config.steps(), loss.main, loss.aux, deadCount);
     age();
+    if (resamples(step)) {
+      resample(step, x);
+    }
+  }
+
+  /** Whether dead features are drawn anew after a step: at even distances over the first half. */
+  private boolean resamples(int step) {
+    int distance = config.steps() / 2 / Math.max(1, config.resamples());
+    return config.resamples() > 0
+        && distance > 0
+        && step % distance == 0
+        && step / distance <= config.resamples();
+  }
+
+  /** Draws the dead features anew from the last batch. */
+  private void resample(int step, Buffer x) {
+    if (deadCount == 0) {
+      return;
+    }
+    int rows = config.batch();
+    float[] states = x.floats();
+    float[] errors = loss.error.floats();
+    double[] upTo = new double[rows + 1];
+    for (int r = 0; r < rows; r++) {
+      double square = squaredNorm(errors, r * width, null);
+      upTo[r + 1] = upTo[r] + square * square;
+    }
+    float[] centre = weights.decoderBias.floats();
+    float norm = RESAMPLED_NORM * meanAliveNorm();
+    float[] row = new float[width];
+    float[] zeros = new float[width];
+    for (int i = 0; i < deadCount; i++) {
+      int f = dead[i];
+      double at = upTo[rows] * Philox.uniform(config.seed(), RESAMPLE, step, f);
+      int found = Arrays.binarySearch(upTo, at);
+      int r = Math.min(found < 0 ? -found - 2 : found, rows - 1);
+      double length = Math.sqrt(squaredNorm(states, r * width, centre));
+      if (length == 0) {
+        continue;
+      }
+      for (int d = 0; d < width; d++) {
+        row[d] = (float) ((states[r * width + d] - centre[d]) / length);
+      }
+      long place = (long) f * width;
+      weights.decoder.put(place, row, 0, width);
+      for (int d = 0; d < width; d++) {
+        row[d] *= norm;
+      }
+      weights.encoder.put(place, row, 0, width);
+      for (SaeWeights moments : new SaeWeights[] {first, second}) {
+        moments.encoder.put(place, zeros, 0, width);
+        moments.decoder.put(place, zeros, 0, width);
+      }
+      reset(f);
+      idle[f] = 0;
+    }
+    deadCount = 0;
+  }
+
+  /** Sets the numbers of a feature to what they were at the start, their moments to 0. */
+  private void reset(int feature) {
+    float[] value = {0};
+    for (SaeWeights part : new SaeWeights[] {weights, first, second}) {
+      part.encoderBias.put(feature, value, 0, 1);
+      if (part.magnitudeScale != null) {
+        part.magnitudeScale.put(feature, value, 0, 1);
+        part.magnitudeBias.put(feature, value, 0, 1);
+      }
+      if (part.threshold != null) {
+        part.threshold.put(feature, part == weights ? new float[] {firstThreshold()} : value, 0, 1);
+      }
+    }
+  }
+
+  /** The mean norm of the encoder rows of features that are not dead. */
+  private float meanAliveNorm() {
+    float[] encoder = weights.encoder.floats();
+    double sum = 0;
+    int next = 0;
+    for (int f = 0; f < config.features(); f++) {
+      if (next < deadCount && dead[next] == f) {
+        next++;
+      } else {
+        sum += Math.sqrt(squaredNorm(encoder, f * width, null));
+      }
+    }
+    return (float) (sum / Math.max(1, config.features() - deadCount));
+  }
+
+  /** Of {@code width} values from a place on, less a centre if there is one. */
+  private double squaredNorm(float[] values, int from, float[] centre) {
+    double squares = 0;
+    for (int d = 0; d < width; d++) {
+      double value = values[from + d] - (centre == null ? 0 : centre[d]);
+      squares += value * value;
+    }
+    return squares;
   }
 
   private int tailSteps() {
@@ -278,8 +411,9 @@ public final class SaeTrainer implements AutoCloseable {
     int features = config.features();
     kernels.sae().projectRows(features, width, weights.decoder, gradients.decoder);
     double length = Math.sqrt(squares(gradients.flat));
-    if (!Double.isFinite(loss.main + loss.aux + length)) {
-      throw diverged(step, x, "the loss is " + (loss.main + loss.aux));
+    double whole = loss.main + loss.penalty + loss.aux;
+    if (!Double.isFinite(whole + length)) {
+      throw diverged(step, x, "the loss is " + whole);
     }
     kernels
         .optimizer()
@@ -301,7 +435,7 @@ public final class SaeTrainer implements AutoCloseable {
 
   /** Finds the dead features, after a step. */
   private void age() {
-    double gap = config.deadGaps() * (double) config.features() / config.kept();
+    double gap = config.deadGaps() * (double) config.features() / expectedL0();
     double limit = Math.max(gap, stream.rows());
     deadCount = 0;
     for (int f = 0; f < idle.length; f++) {
@@ -312,6 +446,12 @@ public final class SaeTrainer implements AutoCloseable {
     }
   }
 
+  private double expectedL0() {
+    return config.kept() > 0
+        ? config.kept()
+        : Math.max(1, Arrays.stream(loss.fired).sum() / (double) config.batch());
+  }
+
   private TrainingDivergedException diverged(int step, Buffer x, String what) {
     Map<String, Buffer> tensors = new LinkedHashMap<>();
     tensors.put("x", x);
@@ -319,6 +459,13 @@ public final class SaeTrainer implements AutoCloseable {
     tensors.put("b_enc", weights.encoderBias);
     tensors.put("W_dec", weights.decoder);
     tensors.put("b_dec", weights.decoderBias);
+    if (weights.threshold != null) {
+      tensors.put("the logarithms of thresholds", weights.threshold);
+    }
+    if (weights.magnitudeScale != null) {
+      tensors.put("r_mag", weights.magnitudeScale);
+      tensors.put("b_mag", weights.magnitudeBias);
+    }
     tensors.put("the gradient of W_enc", gradients.encoder);
     tensors.put("the gradient of b_enc", gradients.encoderBias);
     tensors.put("the gradient of W_dec", gradients.decoder);
@@ -333,8 +480,8 @@ public final class SaeTrainer implements AutoCloseable {
     return new TrainingDivergedException(
         "SAE training (F = "
             + config.features()
-            + ", K = "
-            + config.kept()
+            + ", "
+            + config.variant()
             + "): step "
             + step
             + ": "
@@ -360,8 +507,10 @@ public final class SaeTrainer implements AutoCloseable {
     metadata.put("positions", stream.rows());
     metadata.put("mean", stream.mean());
     metadata.put("deviation", stream.deviation());
+    describe(config.variant(), metadata);
     metadata.put("aux_kept", config.auxKept());
     metadata.put("aux_weight", config.auxWeight());
+    metadata.put("resamples", config.resamples());
     metadata.put("learning_rate", config.learningRate());
     metadata.put("warm_up_steps", config.warmUpSteps());
     metadata.put("decay_share", config.decayShare());
@@ -369,20 +518,77 @@ public final class SaeTrainer implements AutoCloseable {
     metadata.put("batch", config.batch());
     metadata.put("steps", config.steps());
     metadata.put("seed", config.seed());
+    SaeArchitecture architecture = config.variant().architecture();
+    int features = config.features();
     SparseAutoencoder sae =
-        new SparseAutoencoder(
-            kernels, config.site(), config.features(), width, config.kept(), metadata);
-    fold(kernels, weights, stream.mean(), stream.deviation(), sae);
+        architecture == SaeArchitecture.TOP_K
+            ? new SparseAutoencoder(
+                kernels, config.site(), features, width, config.kept(), metadata)
+            : new SparseAutoencoder(
+                kernels, config.site(), features, width, architecture, metadata);
+    fold(kernels, weights, loss.batchThreshold(), stream.mean(), stream.deviation(), sae);
     return sae;
   }
 
-  /** Sets an autoencoder on raw hidden states to what given weights do on standardised ones. */
+  /** What files say of a variant. */
+  private static void describe(SaeVariant variant, Map<String, Object> metadata) {
+    if (!metadata.containsKey("variant")) {
+      metadata.put("variant", variant.label());
+    }
+    switch (variant) {
+      case SaeVariant.TopK topK -> metadata.put("kept", topK.kept());
+      case SaeVariant.BatchTopK batchTopK -> metadata.put("kept", batchTopK.kept());
+      case SaeVariant.Matryoshka matryoshka -> {
+        metadata.put("selection", matryoshka.selection().label());
+        metadata.put("prefixes", matryoshka.prefixes());
+        describe(matryoshka.selection(), metadata);
+      }
+      case SaeVariant.JumpRelu jumpRelu -> {
+        metadata.put("l0", jumpRelu.l0());
+        metadata.put("bandwidth", jumpRelu.bandwidth());
+      }
+      case SaeVariant.Gated gated -> metadata.put("l1", gated.l1());
+      case SaeVariant.ReluL1 relu -> {
+        metadata.put("l1", relu.l1());
+        metadata.put("squared_error", relu.squared());
+      }
+    }
+  }
+
+  /**
+   * Sets an autoencoder on raw hidden states to what given weights do on standardised ones.
+   *
+   * @param batchThreshold the one threshold of a BatchTopK; not read of others
+   */
   static void fold(
-      Kernels kernels, SaeWeights weights, double mean, double deviation, SparseAutoencoder sae) {
+      Kernels kernels,
+      SaeWeights weights,
+      double batchThreshold,
+      double mean,
+      double deviation,
+      SparseAutoencoder sae) {
     sae.encoderWeights().copyFrom(weights.encoder);
     sae.decoderWeights().copyFrom(weights.decoder);
     affine(weights.encoderBias, deviation, 0, sae.encoderBias());
     affine(weights.decoderBias, deviation, mean, sae.decoderBias());
+    switch (sae.architecture()) {
+      case JUMP_RELU -> {
+        float[] thresholds = new float[sae.features()];
+        Arrays.fill(thresholds, (float) (deviation * batchThreshold));
+        if (weights.threshold != null) {
+          weights.threshold.get(0, thresholds, 0, thresholds.length);
+          for (int f = 0; f < thresholds.length; f++) {
+            thresholds[f] = (float) (deviation * Math.exp(thresholds[f]));
+          }
+        }
+        sae.threshold().put(0, thresholds, 0, thresholds.length);
+      }
+      case GATED -> {
+        sae.magnitudeScale().copyFrom(weights.magnitudeScale);
+        affine(weights.magnitudeBias, deviation, 0, sae.magnitudeBias());
+      }
+      case TOP_K, STANDARD -> {}
+    }
     sae.refresh(kernels);
   }
 

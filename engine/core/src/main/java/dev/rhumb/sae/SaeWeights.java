@@ -28,18 +28,34 @@ final class SaeWeights implements AutoCloseable {
   /** (D). */
   final Buffer decoderBias;
 
-  SaeWeights(Kernels kernels, int features, int width) {
+  /** (F): a JumpReLU's thresholds, their logarithms in training; else null. */
+  final Buffer threshold;
+
+  /** (F): r of a gated autoencoder, which scales magnitudes by exp(r); else null. */
+  final Buffer magnitudeScale;
+
+  /** (F): b_mag of a gated autoencoder; else null. */
+  final Buffer magnitudeBias;
+
+  SaeWeights(Kernels kernels, int features, int width, SaeArchitecture architecture) {
     this.features = features;
     this.width = width;
+    boolean jumps = architecture == SaeArchitecture.JUMP_RELU;
+    boolean gated = architecture == SaeArchitecture.GATED;
     long matrix = (long) features * width;
     long second = padded(matrix);
     long third = 2 * second;
     long fourth = third + padded(features);
-    flat = kernels.allocate(DType.F32, fourth + padded(width));
+    long fifth = fourth + padded(width);
+    long sixth = fifth + padded(features);
+    flat = kernels.allocate(DType.F32, gated ? sixth + padded(features) : jumps ? sixth : fifth);
     encoder = flat.slice(0, matrix);
     decoder = flat.slice(second, matrix);
     encoderBias = flat.slice(third, features);
     decoderBias = flat.slice(fourth, width);
+    threshold = jumps ? flat.slice(fifth, features) : null;
+    magnitudeScale = gated ? flat.slice(fifth, features) : null;
+    magnitudeBias = gated ? flat.slice(sixth, features) : null;
   }
 
   private static long padded(long count) {

@@ -8,22 +8,25 @@ import dev.rhumb.checkpoint.JsonObject;
 import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * A TopK sparse autoencoder on raw hidden states of a site: z = the K largest of W_enc (x - b_dec)
- * + b_enc, rectified; x^ = the sum of z_f W_dec[f], + b_dec. Rows of W_dec have unit norm, so an
- * activation says how far it moves the hidden state.
+ * A sparse autoencoder on raw hidden states of a site. Scores are W_enc (x - b_dec) + b_enc; by its
+ * {@link SaeArchitecture} they select features, with activations z; x^ = the sum of z_f W_dec[f], +
+ * b_dec. Rows of W_dec have unit norm, so an activation says how far it moves the hidden state.
  *
  * <p>Files, in the layout that SAELens reads: {@code cfg.json} and {@code sae_weights.safetensors}
- * with W_enc (D, F), W_dec (F, D), b_enc (F), b_dec (D).
+ * with W_enc (D, F), W_dec (F, D), b_enc (F), b_dec (D); a JumpReLU's threshold (F); a gated one's
+ * b_gate (F) in the place of b_enc, r_mag (F), b_mag (F).
  *
  * <p>Ownership: closes its weights. Threads: any number may read at once, each with kernels of its
  * own; whoever changes weights calls {@link #refresh} before the next encode, with no reader about.
@@ -37,14 +40,19 @@ public final class SparseAutoencoder implements AutoCloseable {
 
   private static final int MOST = 1 << 24;
 
+  /** Entries of lists that are worked on at a time, about. */
+  private static final int ENTRIES = 1 << 20;
+
   private final Site site;
+  private final SaeArchitecture architecture;
   private final int kept;
   private final SaeWeights weights;
   private final PackedEncoder packed;
+  private final ThresholdBuffers thresholds;
   private final Map<String, Object> metadata;
 
   /**
-   * An autoencoder with all weights 0.
+   * A TopK autoencoder with all weights 0.
    *
    * @param features F
    * @param width D
@@ -53,6 +61,38 @@ public final class SparseAutoencoder implements AutoCloseable {
    */
   public SparseAutoencoder(
       Kernels kernels, Site site, int features, int width, int kept, Map<String, Object> metadata) {
+    this(kernels, site, features, width, SaeArchitecture.TOP_K, kept, metadata);
+  }
+
+  /**
+   * An autoencoder with all weights 0, not a TopK.
+   *
+   * @param features F
+   * @param width D
+   * @param metadata what else its files say of it: values of {@link Json}
+   */
+  public SparseAutoencoder(
+      Kernels kernels,
+      Site site,
+      int features,
+      int width,
+      SaeArchitecture architecture,
+      Map<String, Object> metadata) {
+    this(kernels, site, features, width, architecture, features, metadata);
+    if (architecture == SaeArchitecture.TOP_K) {
+      close();
+      throw new IllegalArgumentException("SAE: a TopK needs K, the number of features kept");
+    }
+  }
+
+  private SparseAutoencoder(
+      Kernels kernels,
+      Site site,
+      int features,
+      int width,
+      SaeArchitecture architecture,
+      int kept,
+      Map<String, Object> metadata) {
     if (features < 1 || width < 1 || kept < 1 || kept > features) {
       throw new IllegalArgumentException(
           "SAE: F = "
@@ -64,10 +104,13 @@ public final class SparseAutoencoder implements AutoCloseable {
               + ", but F and D must be at least 1 and K from 1 to F");
     }
     this.site = site;
+    this.architecture = architecture;
     this.kept = kept;
     this.metadata = java.util.Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
-    weights = new SaeWeights(kernels, features, width);
+    weights = new SaeWeights(kernels, features, width, architecture);
     packed = kernels.sae().encoder(features, width);
+    thresholds =
+        architecture == SaeArchitecture.TOP_K ? null : new ThresholdBuffers(kernels, features);
     refresh(kernels);
   }
 
@@ -86,9 +129,28 @@ public final class SparseAutoencoder implements AutoCloseable {
     return weights.width;
   }
 
-  /** K. */
+  /** How scores select features. */
+  public SaeArchitecture architecture() {
+    return architecture;
+  }
+
+  /** Entries of a row at most: K of a TopK, F of the others. */
   public int kept() {
     return kept;
+  }
+
+  /** What it is, in a few words: "1024 features, topk, 16 kept". */
+  public String describe() {
+    String variant = String.valueOf(metadata.getOrDefault("variant", architecture.label()));
+    return features()
+        + " features, "
+        + variant
+        + (architecture == SaeArchitecture.TOP_K ? ", " + kept + " kept" : "");
+  }
+
+  /** How many of {@code rows} to encode at a time, so that lists stay small. */
+  public int blockRows(int rows) {
+    return Math.clamp(ENTRIES / kept, 1, Math.max(1, rows));
   }
 
   /** What its files say of its training and data; cannot be changed. */
@@ -106,7 +168,7 @@ public final class SparseAutoencoder implements AutoCloseable {
     return weights.decoder;
   }
 
-  /** b_enc (F). Owned by this object. */
+  /** b_enc (F), of a gated autoencoder b_gate. Owned by this object. */
   public Buffer encoderBias() {
     return weights.encoderBias;
   }
@@ -114,6 +176,21 @@ public final class SparseAutoencoder implements AutoCloseable {
   /** b_dec (D). Owned by this object. */
   public Buffer decoderBias() {
     return weights.decoderBias;
+  }
+
+  /** Thresholds (F) of a JumpReLU, else null. Owned by this object. */
+  public Buffer threshold() {
+    return weights.threshold;
+  }
+
+  /** r_mag (F) of a gated autoencoder, else null. Owned by this object. */
+  public Buffer magnitudeScale() {
+    return weights.magnitudeScale;
+  }
+
+  /** b_mag (F) of a gated autoencoder, else null. Owned by this object. */
+  public Buffer magnitudeBias() {
+    return weights.magnitudeBias;
   }
 
   /** The encoder as kernels take it. Owned by this object. */
@@ -127,6 +204,11 @@ public final class SparseAutoencoder implements AutoCloseable {
         .sae()
         .pack(
             packed, features(), weights.encoder, weights.encoderBias, weights.decoderBias, null, 0);
+    if (architecture == SaeArchitecture.JUMP_RELU) {
+      thresholds.threshold(weights.threshold.floats());
+    } else if (architecture == SaeArchitecture.GATED) {
+      GatedLoss.setMagnitudes(weights, thresholds, new float[features()]);
+    }
   }
 
   /**
@@ -134,17 +216,62 @@ public final class SparseAutoencoder implements AutoCloseable {
    * states.
    *
    * @param x (rows, D), contiguous
-   * @param indices (rows, K) int32, set: the kept features, the largest first
-   * @param values (rows, K), set: their activations
+   * @param indices (rows, K) int32, lists set: the features kept, of a TopK the largest first,
+   *     elsewhere ascending
+   * @param values (rows, K), set: their activations, which may be 0
    */
   public void encode(Kernels kernels, long rows, Buffer x, Buffer indices, Buffer values) {
-    kernels.sae().encodeTopK(packed, rows, kept, x, width(), indices, values);
+    if (thresholds == null) {
+      kernels.sae().encodeTopK(packed, rows, kept, x, width(), indices, values);
+    } else {
+      kernels.sae().encodeAbove(packed, thresholds.thresholds(), rows, x, width(), indices, values);
+    }
+  }
+
+  /**
+   * Encodes, edits and writes the change back: {@link dev.rhumb.kernels.Sae#steer}.
+   *
+   * @param x (rows, D), contiguous
+   * @param y (rows, D), contiguous, set; may be x
+   * @param indices (rows, K) int32, lists set: the encode of x before any edit
+   * @param values (rows, K), set: likewise
+   */
+  public void steer(
+      Kernels kernels,
+      long rows,
+      Buffer x,
+      EditTable edits,
+      Buffer y,
+      Buffer indices,
+      Buffer values) {
+    Buffer wDec = weights.decoder;
+    Buffer bDec = weights.decoderBias;
+    int d = width();
+    if (thresholds == null) {
+      kernels.sae().steer(packed, wDec, bDec, rows, kept, x, d, edits, y, d, indices, values);
+    } else {
+      kernels
+          .sae()
+          .steerAbove(
+              packed,
+              thresholds.thresholds(),
+              wDec,
+              bDec,
+              rows,
+              x,
+              d,
+              edits,
+              y,
+              d,
+              indices,
+              values);
+    }
   }
 
   /**
    * Decodes.
    *
-   * @param indices (rows, K) int32
+   * @param indices (rows, K) int32, lists
    * @param values (rows, K)
    * @param y (rows, D) contiguous, set
    */
@@ -210,19 +337,36 @@ public final class SparseAutoencoder implements AutoCloseable {
     config.put("normalize_activations", "none");
     config.put("reshape_activations", "none");
     config.put("metadata", about);
-    config.put("k", kept);
-    config.put("architecture", "topk");
+    if (architecture == SaeArchitecture.TOP_K) {
+      config.put("k", kept);
+    }
+    config.put("architecture", architecture.label());
     try (HostMatrix transposed = HostMatrix.transposeOf(weights.encoder, features(), width())) {
-      Safetensors.write(
-          folder.resolve(WEIGHTS_FILE),
-          Map.of("format", "pt"),
-          List.of(
-              new Safetensors.Tensor("W_enc", new long[] {d, f}, transposed.buffer()),
-              new Safetensors.Tensor("W_dec", new long[] {f, d}, weights.decoder),
-              new Safetensors.Tensor("b_enc", new long[] {f}, weights.encoderBias),
-              new Safetensors.Tensor("b_dec", new long[] {d}, weights.decoderBias)));
+      List<Safetensors.Tensor> tensors = new ArrayList<>();
+      tensors.add(new Safetensors.Tensor("W_enc", new long[] {d, f}, transposed.buffer()));
+      tensors.add(new Safetensors.Tensor("W_dec", new long[] {f, d}, weights.decoder));
+      perFeature()
+          .forEach(
+              (name, buffer) -> tensors.add(new Safetensors.Tensor(name, new long[] {f}, buffer)));
+      tensors.add(new Safetensors.Tensor("b_dec", new long[] {d}, weights.decoderBias));
+      Safetensors.write(folder.resolve(WEIGHTS_FILE), Map.of("format", "pt"), tensors);
     }
     AtomicFiles.writeString(folder.resolve(CONFIG_FILE), Json.write(config));
+  }
+
+  /** The tensors of one number for each feature, by their names in the file. */
+  private Map<String, Buffer> perFeature() {
+    Map<String, Buffer> buffers = new LinkedHashMap<>();
+    boolean gated = architecture == SaeArchitecture.GATED;
+    buffers.put(gated ? "b_gate" : "b_enc", weights.encoderBias);
+    if (gated) {
+      buffers.put("r_mag", weights.magnitudeScale);
+      buffers.put("b_mag", weights.magnitudeBias);
+    }
+    if (architecture == SaeArchitecture.JUMP_RELU) {
+      buffers.put("threshold", weights.threshold);
+    }
+    return buffers;
   }
 
   /**
@@ -233,7 +377,13 @@ public final class SparseAutoencoder implements AutoCloseable {
    */
   public static SparseAutoencoder load(Kernels kernels, Path folder) {
     JsonObject config = Json.readObject(folder.resolve(CONFIG_FILE));
-    demand(config, "architecture", "topk");
+    SaeArchitecture architecture;
+    try {
+      architecture = SaeArchitecture.of(config.string("architecture"));
+    } catch (IllegalArgumentException e) {
+      throw config.refuse(
+          "architecture", "is \"" + config.string("architecture") + "\"", e.getMessage());
+    }
     demand(config, "dtype", "float32");
     if (config.has("normalize_activations")) {
       demand(config, "normalize_activations", "none");
@@ -246,7 +396,7 @@ public final class SparseAutoencoder implements AutoCloseable {
     }
     int width = config.integer("d_in", 1, MOST);
     int features = config.integer("d_sae", 1, MOST);
-    int kept = config.integer("k", 1, features);
+    int kept = architecture == SaeArchitecture.TOP_K ? config.integer("k", 1, features) : features;
     JsonObject about = config.object("metadata");
     Site site;
     try {
@@ -263,11 +413,12 @@ public final class SparseAutoencoder implements AutoCloseable {
         HostMatrix transposed =
             HostMatrix.transposeOf(
                 file.tensor("W_enc", DType.F32, width, features), width, features)) {
-      SparseAutoencoder sae = new SparseAutoencoder(kernels, site, features, width, kept, metadata);
+      SparseAutoencoder sae =
+          new SparseAutoencoder(kernels, site, features, width, architecture, kept, metadata);
       try {
         sae.weights.encoder.copyFrom(transposed.buffer());
         file.copyTo("W_dec", sae.weights.decoder, features, width);
-        file.copyTo("b_enc", sae.weights.encoderBias, features);
+        sae.perFeature().forEach((name, buffer) -> file.copyTo(name, buffer, features));
         file.copyTo("b_dec", sae.weights.decoderBias, width);
         sae.refresh(kernels);
         return sae;
@@ -292,5 +443,8 @@ public final class SparseAutoencoder implements AutoCloseable {
   public void close() {
     packed.close();
     weights.close();
+    if (thresholds != null) {
+      thresholds.close();
+    }
   }
 }

@@ -4,6 +4,7 @@ import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Sae;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.IncrementalInference;
 import dev.rhumb.model.Inference;
@@ -38,6 +39,8 @@ public final class Session implements AutoCloseable {
   private final Buffer editedState;
   private final Buffer indices;
   private final Buffer activations;
+  private final int[] listed;
+  private final float[] listedValues;
   private Buffer seen;
   private Buffer topItems;
   private Buffer topScores;
@@ -60,6 +63,8 @@ public final class Session implements AutoCloseable {
     editedState = kernels.allocate(DType.F32, model.config().width());
     indices = kernels.allocate(DType.I32, kept);
     activations = kernels.allocate(DType.F32, kept);
+    listed = new int[kept];
+    listedValues = new float[kept];
   }
 
   /**
@@ -144,22 +149,8 @@ public final class Session implements AutoCloseable {
       return steeredEverywhere(k, steering);
     }
     steering.fill(table);
-    long d = model.config().width();
-    kernels
-        .sae()
-        .steer(
-            sae.packed(),
-            sae.decoderWeights(),
-            sae.decoderBias(),
-            1,
-            sae.kept(),
-            inference.state(sae.site()),
-            d,
-            table,
-            editedState,
-            d,
-            indices,
-            activations);
+    Buffer state = inference.state(sae.site());
+    sae.steer(kernels, 1, state, table, editedState, indices, activations);
     return top(k, inference.finish(sae.site(), editedState));
   }
 
@@ -173,14 +164,34 @@ public final class Session implements AutoCloseable {
   public int features(int[] features, float[] values) {
     requireHistory();
     requireSae().encode(kernels, 1, inference.state(sae.site()), indices, activations);
-    int n = Math.min(Math.min(features.length, values.length), sae.kept());
-    indices.get(0, features, 0, n);
-    activations.get(0, values, 0, n);
+    indices.get(0, listed, 0, listed.length);
+    activations.get(0, listedValues, 0, listed.length);
+    int most = Math.min(features.length, values.length);
     int fired = 0;
-    while (fired < n && values[fired] > 0) {
-      fired++;
+    for (int i = 0; i < listed.length && listed[i] != Sae.END; i++) {
+      if (listedValues[i] > 0) {
+        fired = insert(listed[i], listedValues[i], features, values, fired, most);
+      }
     }
     return fired;
+  }
+
+  /** Puts a feature among the strongest; how many there are then. */
+  private static int insert(
+      int feature, float value, int[] features, float[] values, int count, int most) {
+    int at = count;
+    while (at > 0 && value > values[at - 1]) {
+      at--;
+    }
+    if (at == most) {
+      return count;
+    }
+    int moved = Math.min(count, most - 1) - at;
+    System.arraycopy(features, at, features, at + 1, moved);
+    System.arraycopy(values, at, values, at + 1, moved);
+    features[at] = feature;
+    values[at] = value;
+    return Math.min(count + 1, most);
   }
 
   /**

@@ -18,6 +18,7 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
   private static final int ROWS = 1024;
 
   private final Kernels kernels;
+  private final int block;
   private final SparseAutoencoder sae;
   private final Steering.Positions positions;
   private final EditTable table;
@@ -34,11 +35,12 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
     positions = steering.requireIn(sae.features()).positions();
     table = new EditTable(steering.edits().size());
     steering.fill(table);
-    long sparse = (long) ROWS * sae.kept();
+    block = sae.blockRows(ROWS);
+    long sparse = (long) block * sae.kept();
     indices = kernels.allocate(DType.I32, sparse);
     values = kernels.allocate(DType.F32, sparse);
-    ids = kernels.allocate(DType.I32, ROWS);
-    last = kernels.allocate(DType.F32, (long) ROWS * sae.width());
+    ids = kernels.allocate(DType.I32, block);
+    last = kernels.allocate(DType.F32, (long) block * sae.width());
   }
 
   @Override
@@ -50,8 +52,8 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
   public void apply(Batch batch, Buffer state) {
     long width = sae.width();
     int count = positions == Steering.Positions.LAST ? batch.sequences() : batch.rows();
-    for (int from = 0; from < count; from += ROWS) {
-      int n = Math.min(ROWS, count - from);
+    for (int from = 0; from < count; from += block) {
+      int n = Math.min(block, count - from);
       if (positions == Steering.Positions.ALL) {
         steer(n, state.slice(from * width, n * width));
         continue;
@@ -67,22 +69,7 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
   }
 
   private void steer(int rows, Buffer x) {
-    long width = sae.width();
-    kernels
-        .sae()
-        .steer(
-            sae.packed(),
-            sae.decoderWeights(),
-            sae.decoderBias(),
-            rows,
-            sae.kept(),
-            x,
-            width,
-            table,
-            x,
-            width,
-            indices,
-            values);
+    sae.steer(kernels, rows, x, table, x, indices, values);
   }
 
   @Override

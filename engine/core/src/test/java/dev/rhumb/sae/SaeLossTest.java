@@ -19,9 +19,14 @@ class SaeLossTest {
   @EnumSource(value = Backend.class, names = "CUDA", mode = EnumSource.Mode.EXCLUDE)
   void theWorkedExample(Backend backend) {
     try (Kernels kernels = Kernels.open(backend, 1);
-        SaeWeights weights = new SaeWeights(kernels, Golden.FEATURES, Golden.WIDTH);
-        SaeWeights gradients = new SaeWeights(kernels, Golden.FEATURES, Golden.WIDTH);
-        SaeLoss loss = new SaeLoss(kernels, weights, gradients, Golden.KEPT, 2, 1, Golden.ROWS);
+        SaeWeights weights =
+            new SaeWeights(kernels, Golden.FEATURES, Golden.WIDTH, SaeArchitecture.TOP_K);
+        SaeWeights gradients =
+            new SaeWeights(kernels, Golden.FEATURES, Golden.WIDTH, SaeArchitecture.TOP_K);
+        SaeLoss loss =
+            SaeLoss.of(
+                new SaeVariant.TopK(Golden.KEPT),
+                new SaeLoss.Setting(kernels, weights, gradients, 2, 1, 1, Golden.ROWS));
         Buffer x = Golden.x(kernels)) {
       Golden.fill(weights.encoder, weights.decoder, weights.encoderBias, weights.decoderBias);
       loss.run(x, Golden.ROWS, new int[0], 0);
@@ -113,9 +118,12 @@ class SaeLossTest {
     int auxKept = 6; // more than are dead: the factor for few dead ones shows
     float auxWeight = 0.7f;
     try (Kernels kernels = Kernels.open(backend, 2);
-        SaeWeights weights = new SaeWeights(kernels, features, width);
-        SaeWeights gradients = new SaeWeights(kernels, features, width);
-        SaeLoss loss = new SaeLoss(kernels, weights, gradients, kept, auxKept, auxWeight, rows);
+        SaeWeights weights = new SaeWeights(kernels, features, width, SaeArchitecture.TOP_K);
+        SaeWeights gradients = new SaeWeights(kernels, features, width, SaeArchitecture.TOP_K);
+        SaeLoss loss =
+            SaeLoss.of(
+                new SaeVariant.TopK(kept),
+                new SaeLoss.Setting(kernels, weights, gradients, auxKept, auxWeight, 1, rows));
         Buffer x = Golden.buffer(kernels, random(1, rows * width, 1))) {
       weights.encoder.put(0, random(2, features * width, 0.5), 0, features * width);
       weights.decoder.put(0, random(3, features * width, 0.5), 0, features * width);

@@ -208,7 +208,23 @@ class SaeTrainerTest {
   private static float[] weights(int threads, long seed) {
     // Few rows to an epoch and many features: some die, so that the auxiliary loss takes part.
     SaeConfig config =
-        new SaeConfig(SITE, 150, 2, 8, 3e-3f, 5, 256, 60, seed, 1f / 32, 1, 0.2f, 1, 1 << 20);
+        new SaeConfig(
+            SITE,
+            150,
+            new SaeVariant.TopK(2),
+            true,
+            8,
+            0,
+            3e-3f,
+            5,
+            256,
+            60,
+            seed,
+            1f / 32,
+            1,
+            0.2f,
+            1,
+            1 << 20);
     int[] most = new int[1];
     try (Kernels kernels = Kernels.open(Backend.SIMD, threads)) {
       SaeResult result =

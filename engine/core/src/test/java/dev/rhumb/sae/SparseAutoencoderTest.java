@@ -186,7 +186,7 @@ class SparseAutoencoderTest {
 
   @ParameterizedTest
   @CsvSource({
-    "'\"topk\"', '\"gated\"', architecture",
+    "'\"topk\"', '\"crosscoder\"', architecture",
     "'\"k\": 2', '\"k\": 7', k",
     "'\"d_in\": 4', '\"d_in\": 5', W_enc",
     "'\"block 0\"', '\"blocks.8.hook\"', hook_name",
@@ -235,7 +235,7 @@ class SparseAutoencoderTest {
     int features = 20;
     double mean = 3.7;
     double deviation = 0.21;
-    try (SaeWeights weights = new SaeWeights(kernels, features, width);
+    try (SaeWeights weights = new SaeWeights(kernels, features, width, SaeArchitecture.TOP_K);
         SparseAutoencoder raw = new SparseAutoencoder(kernels, SITE, features, width, 4, Map.of());
         SparseAutoencoder standard =
             new SparseAutoencoder(kernels, SITE, features, width, 4, Map.of());
@@ -248,7 +248,7 @@ class SparseAutoencoderTest {
       weights.decoder.copyFrom(standard.decoderWeights());
       weights.encoderBias.copyFrom(standard.encoderBias());
       weights.decoderBias.copyFrom(standard.decoderBias());
-      SaeTrainer.fold(kernels, weights, mean, deviation, raw);
+      SaeTrainer.fold(kernels, weights, Double.NaN, mean, deviation, raw);
       float[] standardised = new float[rows * width];
       float[] original = new float[rows * width];
       for (int i = 0; i < original.length; i++) {

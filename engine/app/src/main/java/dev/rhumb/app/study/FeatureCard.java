@@ -2,11 +2,10 @@ package dev.rhumb.app.study;
 
 import dev.rhumb.data.Sequences;
 import dev.rhumb.interpret.FeatureLabel;
-import dev.rhumb.kernels.Buffer;
-import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.Model;
+import dev.rhumb.sae.FiredFeatures;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.sae.StateReader;
 import java.util.ArrayList;
@@ -28,7 +27,7 @@ public record FeatureCard(
   private static final int BINS = 24;
   private static final int BEFORE = 6;
   private static final int AFTER = 3;
-  private static final int BLOCK = 1024;
+  private static final int ROWS = 1024;
 
   /**
    * An activation at an item.
@@ -54,26 +53,19 @@ public record FeatureCard(
       List<FeatureLabel> chosen) {
     Reading reading = new Reading(sae.features(), model.config().items(), chosen);
     try (StateReader reader = new StateReader(kernels, model, sae.site(), histories);
-        Buffer indices = kernels.allocate(DType.I32, (long) BLOCK * sae.kept());
-        Buffer values = kernels.allocate(DType.F32, (long) BLOCK * sae.kept())) {
-      int[] features = new int[BLOCK * sae.kept()];
-      float[] activations = new float[features.length];
+        FiredFeatures fired = new FiredFeatures(kernels, sae, ROWS)) {
       while (reader.next()) {
         Batch batch = reader.batch();
         float[][] found = new float[chosen.size()][batch.rows()];
-        for (int from = 0; from < batch.rows(); from += BLOCK) {
-          int n = Math.min(BLOCK, batch.rows() - from);
-          Buffer x = reader.state().slice((long) from * sae.width(), (long) n * sae.width());
-          sae.encode(kernels, n, x, indices, values);
-          indices.get(0, features, 0, n * sae.kept());
-          values.get(0, activations, 0, n * sae.kept());
-          for (int i = 0; i < n * sae.kept(); i++) {
-            int place = reading.placeOf[features[i]];
-            if (place >= 0) {
-              found[place][from + i / sae.kept()] = activations[i];
-            }
-          }
-        }
+        fired.of(
+            reader.state(),
+            batch.rows(),
+            (row, feature, activation) -> {
+              int place = reading.placeOf[feature];
+              if (place >= 0) {
+                found[place][row] = activation;
+              }
+            });
         reading.add(batch, found);
       }
     }

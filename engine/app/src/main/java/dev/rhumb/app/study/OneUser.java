@@ -6,6 +6,7 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
+import dev.rhumb.sae.FiredFeatures;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Steering;
 import dev.rhumb.steer.SteeringEdit;
@@ -24,6 +25,9 @@ import java.util.List;
  */
 public final class OneUser {
   private static final int REASONS = 3;
+
+  /** Histories that are run side by side, each with another feature ablated. */
+  private static final int COPIES = 17;
 
   private final Kernels kernels;
   private final Model model;
@@ -67,7 +71,7 @@ public final class OneUser {
   public List<Recommended> recommend(int[] history, int k, Steering steering) {
     int n = Math.min(history.length, model.config().maxLength());
     int[] window = Arrays.copyOfRange(history, history.length - n, history.length);
-    int copies = sae == null ? 1 : 1 + sae.kept();
+    int copies = sae == null ? 1 : COPIES;
     try (Batch batch = new Batch(kernels, copies, copies * n);
         Inference inference = new Inference(kernels, model, copies, copies * n)) {
       batch.add(window, 0, n);
@@ -131,39 +135,19 @@ public final class OneUser {
       List<Recommended> list, int[] window, float[] states, Batch batch, Inference inference) {
     int width = sae.width();
     int last = states.length - width;
-    int[] features = new int[sae.kept()];
-    float[] activations = new float[sae.kept()];
+    List<Reason> fired = new ArrayList<>();
     try (Buffer x = kernels.allocate(DType.F32, width);
-        Buffer indices = kernels.allocate(DType.I32, sae.kept());
-        Buffer values = kernels.allocate(DType.F32, sae.kept())) {
+        FiredFeatures encoder = new FiredFeatures(kernels, sae, 1)) {
       x.put(0, states, last, width);
-      sae.encode(kernels, 1, x, indices, values);
-      indices.get(0, features, 0, features.length);
-      values.get(0, activations, 0, activations.length);
+      encoder.of(x, 1, (row, feature, activation) -> fired.add(new Reason(feature, activation)));
     }
-    batch.clear();
-    for (int copy = 0; copy <= sae.kept(); copy++) {
-      batch.add(window, 0, window.length);
+    // Of the whole state, and then with each feature ablated.
+    float[] hidden = new float[(1 + fired.size()) * width];
+    for (int first = 0; first <= fired.size(); first += COPIES) {
+      int copies = Math.min(COPIES, fired.size() + 1 - first);
+      runWithout(fired, first, copies, window, states, batch, inference);
+      inference.lastHidden().get(0, hidden, first * width, copies * width);
     }
-    batch.seal();
-    inference.runTo(sae.site(), batch);
-    float[] direction = new float[width];
-    float[] state = new float[width];
-    for (int copy = 0; copy <= sae.kept(); copy++) {
-      long at = (long) copy * states.length;
-      inference.state().put(at, states, 0, states.length);
-      if (copy == 0) {
-        continue;
-      }
-      sae.decoderWeights().get((long) features[copy - 1] * width, direction, 0, width);
-      for (int d = 0; d < width; d++) {
-        state[d] = states[last + d] - activations[copy - 1] * direction[d];
-      }
-      inference.state().put(at + last, state, 0, width);
-    }
-    inference.finish();
-    float[] hidden = new float[(1 + sae.kept()) * width];
-    inference.lastHidden().get(0, hidden, 0, hidden.length);
     float[] embedding = new float[width];
     return list.stream()
         .map(
@@ -171,10 +155,10 @@ public final class OneUser {
               model.itemTable().get((long) recommended.item() * width, embedding, 0, width);
               double with = dot(hidden, 0, embedding);
               List<Reason> reasons = new ArrayList<>();
-              for (int i = 0; i < features.length; i++) {
+              for (int i = 0; i < fired.size(); i++) {
                 double loss = with - dot(hidden, (i + 1) * width, embedding);
-                if (activations[i] > 0 && loss > 0) {
-                  reasons.add(new Reason(features[i], loss));
+                if (loss > 0) {
+                  reasons.add(new Reason(fired.get(i).feature(), loss));
                 }
               }
               reasons.sort(Comparator.comparingDouble(reason -> -reason.amount()));
@@ -184,6 +168,44 @@ public final class OneUser {
                   reasons.subList(0, Math.min(REASONS, reasons.size())));
             })
         .toList();
+  }
+
+  /**
+   * Runs copies of a history on from the site: from number {@code first} on, where number 0 is the
+   * history as it is and number i lacks the ith of what fired.
+   */
+  private void runWithout(
+      List<Reason> fired,
+      int first,
+      int copies,
+      int[] window,
+      float[] states,
+      Batch batch,
+      Inference inference) {
+    int width = sae.width();
+    int last = states.length - width;
+    batch.clear();
+    for (int copy = 0; copy < copies; copy++) {
+      batch.add(window, 0, window.length);
+    }
+    batch.seal();
+    inference.runTo(sae.site(), batch);
+    float[] direction = new float[width];
+    float[] state = new float[width];
+    for (int copy = 0; copy < copies; copy++) {
+      long at = (long) copy * states.length;
+      inference.state().put(at, states, 0, states.length);
+      if (first + copy == 0) {
+        continue;
+      }
+      Reason without = fired.get(first + copy - 1);
+      sae.decoderWeights().get((long) without.feature() * width, direction, 0, width);
+      for (int d = 0; d < width; d++) {
+        state[d] = states[last + d] - (float) without.amount() * direction[d];
+      }
+      inference.state().put(at + last, state, 0, width);
+    }
+    inference.finish();
   }
 
   private static double dot(float[] hidden, int at, float[] embedding) {

@@ -1,0 +1,169 @@
+package dev.rhumb.sae;
+
+import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.Thresholds;
+
+/**
+ * The loss of {@link SaeVariant.Gated}. The gate's scores are those of the encoder's weights with
+ * b_enc = b_gate; magnitudes are an affine function of them. The gradient of the magnitudes'
+ * weights exp(r) W is found as if they were weights of their own, and then parted between W and r.
+ */
+final class GatedLoss extends SaeLoss {
+  private final double l1;
+  private final int block;
+  private final ThresholdBuffers gate;
+  private final ThresholdBuffers magnitude;
+  private final Buffer indices;
+  private final Buffer scores;
+  private final Buffer values;
+  private final Buffer matrices;
+  private final Buffer magnitudeWeights;
+  private final Buffer magnitudeGradient;
+  private final Buffer unused;
+  private final Buffer rowSums;
+  private final float[] hostSums;
+  private final float[] gains;
+
+  GatedLoss(SaeVariant.Gated variant, Setting setting) {
+    super(setting);
+    l1 = variant.l1();
+    block = blockRows(setting.batch());
+    gate = new ThresholdBuffers(kernels, features);
+    magnitude = new ThresholdBuffers(kernels, features);
+    indices = kernels.allocate(DType.I32, (long) block * features);
+    scores = kernels.allocate(DType.F32, (long) block * features);
+    values = kernels.allocate(DType.F32, (long) block * features);
+    long matrix = (long) features * width;
+    matrices = kernels.allocate(DType.F32, 3 * matrix);
+    magnitudeWeights = matrices.slice(0, matrix);
+    magnitudeGradient = matrices.slice(matrix, matrix);
+    unused = matrices.slice(2 * matrix, matrix);
+    rowSums = kernels.allocate(DType.F32, Math.max(block, features));
+    hostSums = new float[Math.max(block, features)];
+    gains = new float[features];
+  }
+
+  @Override
+  void descend(Buffer x, int rows, double variance) {
+    setMagnitudes(weights, magnitude, gains);
+    Thresholds scaled = magnitude.thresholds();
+    sae.scaleRows(features, width, scaled.gain(), weights.encoder, 0, magnitudeWeights);
+    magnitudeGradient.zero();
+    double slopeOfGate = l1 / (rows * scale);
+    for (int from = 0; from < rows; from += block) {
+      int n = Math.min(block, rows - from);
+      Buffer in = rows(x, from, n);
+      Buffer e = rows(error, from, n);
+      Buffer g = rows(slope, from, n);
+      long elements = (long) n * width;
+      sae.encodeAbove(encoder, gate.thresholds(), n, in, width, indices, scores);
+      sae.activate(n, features, features, indices, scores, scaled, values);
+      decode(n, features, indices, scores, true, e);
+      dense.add(elements, 1, in, -1, e, e);
+      penalty += squares(e, elements) / variance;
+      dense.add(elements, (float) (-2 / variance), e, 0, e, g);
+      backwardOfGate(in, n, g, slopeOfGate);
+      sae.sumValues(n, features, features, indices, scores, rowSums);
+      penalty += slopeOfGate * sum(n);
+      decode(n, features, indices, values, true, e);
+      dense.add(elements, 1, in, -1, e, e);
+      dense.add(elements, (float) (-2 / variance), e, 0, e, g);
+      backwardOfMagnitudes(in, n, g);
+      count(n, features, indices, values);
+    }
+    sae.scaleRows(features, width, scaled.gain(), magnitudeGradient, 1, gradients.encoder);
+    sae.dotRows(features, width, weights.encoder, magnitudeGradient, rowSums);
+    rowSums.get(0, hostSums, 0, features);
+    for (int f = 0; f < features; f++) {
+      hostSums[f] *= gains[f];
+    }
+    gradients.magnitudeScale.put(0, hostSums, 0, features);
+  }
+
+  /**
+   * Sets the thresholds by which magnitudes come from the gate's scores: exp(r) (score - b_gate) +
+   * b_mag where the gate is open.
+   *
+   * @param gains set to exp(r)
+   */
+  static void setMagnitudes(SaeWeights weights, ThresholdBuffers target, float[] gains) {
+    int features = weights.features;
+    float[] offsets = weights.magnitudeBias.floats();
+    float[] biases = weights.encoderBias.floats();
+    weights.magnitudeScale.get(0, gains, 0, features);
+    for (int f = 0; f < features; f++) {
+      double gain = Math.exp(gains[f]);
+      gains[f] = (float) gain;
+      offsets[f] = (float) (offsets[f] - gain * biases[f]);
+    }
+    target.gain(gains);
+    target.offset(offsets);
+  }
+
+  /** Of the penalty and the reconstruction from the gates, in which the decoder is constant. */
+  private void backwardOfGate(Buffer x, int rows, Buffer g, double slopeOfGate) {
+    sae.backward(
+        rows,
+        features,
+        features,
+        width,
+        x,
+        width,
+        g,
+        (float) slopeOfGate,
+        indices,
+        scores,
+        weights.encoder,
+        weights.decoder,
+        weights.decoderBias,
+        false,
+        gradients.encoder,
+        unused,
+        gradients.encoderBias,
+        gradients.decoderBias);
+  }
+
+  private void backwardOfMagnitudes(Buffer x, int rows, Buffer g) {
+    sae.backward(
+        rows,
+        features,
+        features,
+        width,
+        x,
+        width,
+        g,
+        0,
+        indices,
+        values,
+        magnitudeWeights,
+        weights.decoder,
+        weights.decoderBias,
+        true,
+        magnitudeGradient,
+        gradients.decoder,
+        gradients.magnitudeBias,
+        gradients.decoderBias);
+  }
+
+  private double sum(int rows) {
+    rowSums.get(0, hostSums, 0, rows);
+    double sum = 0;
+    for (int r = 0; r < rows; r++) {
+      sum += hostSums[r];
+    }
+    return sum;
+  }
+
+  @Override
+  public void close() {
+    gate.close();
+    magnitude.close();
+    indices.close();
+    scores.close();
+    values.close();
+    matrices.close();
+    rowSums.close();
+    super.close();
+  }
+}
