@@ -4,9 +4,11 @@ import dev.rhumb.data.Attributes;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
+import dev.rhumb.eval.Bootstrap;
 import dev.rhumb.eval.Evaluator;
-import dev.rhumb.eval.RankingMetrics;
-import dev.rhumb.interpret.AttributeScore;
+import dev.rhumb.eval.Metric;
+import dev.rhumb.eval.Ranker;
+import dev.rhumb.eval.RankingReport;
 import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
 import dev.rhumb.interpret.Positions;
@@ -29,7 +31,6 @@ import dev.rhumb.train.TrainingConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -67,6 +68,24 @@ public final class ColdUsers {
           Map.entry("War", .701),
           Map.entry("Western", .761));
 
+  private static final String GENRES = "best r by genre, same users: ";
+  private static final Figures.Reference PER_GENRE =
+      new Figures.Reference(PAPER, PAPER_CORRELATION);
+  private static final Figures.Reference QUALITY =
+      new Figures.Reference(
+          PAPER,
+          Map.of(
+              "explained variance",
+              .9707,
+              "L0",
+              88.5,
+              "dead share",
+              1. / 512,
+              "mean r, same users",
+              .6576,
+              "mean P(fires given genre), same users",
+              .8638));
+
   private final Kernels kernels;
   private final Split split;
   private final Model model;
@@ -94,10 +113,10 @@ public final class ColdUsers {
       try (ModelFolder folder = backbone(kernels, split, runs)) {
         ResultTable table =
             new ResultTable(
+                Path.of(args[1]),
                 "ml-1m-cold-users",
                 "MovieLens 1M, new users: what autoencoders find in the hidden state",
                 "bench/cold-users.sh");
-        new ColdUsers(kernels, split, folder.model(), runs, table).study();
         table.note(
             "The model: GPT-2 style, D 64, 2 blocks, 2 heads, T 128, full cross-entropy, batch 256, seed "
                 + SEED
@@ -115,7 +134,8 @@ public final class ColdUsers {
                 + " and scored on the other. \"Same users\" chooses and scores on all of them, as the authors do. Hidden"
                 + " dimensions, item embedding and random directions may stand for a genre by either sign; a feature may not."
                 + " Current: the genres of the item at the position; next: those of the item that follows.");
-        table.write(Path.of(args[1]));
+        new ColdUsers(kernels, split, folder.model(), runs, table).study();
+        table.write();
       }
     }
   }
@@ -136,11 +156,11 @@ public final class ColdUsers {
 
   private void study() throws Exception {
     ranking();
-    baseline("hidden dimensions", "64", p -> Columns.hidden(kernels, model, SITE, p));
-    baseline("item embedding", "64", p -> Columns.itemEmbedding(kernels, model, p));
+    baseline("hidden dimensions", 64, p -> Columns.hidden(kernels, model, SITE, p));
+    baseline("item embedding", 64, p -> Columns.itemEmbedding(kernels, model, p));
     baseline(
         "random directions",
-        "" + RANDOM_DIRECTIONS,
+        RANDOM_DIRECTIONS,
         p -> Columns.randomDirections(kernels, model, SITE, RANDOM_DIRECTIONS, SEED, p));
     for (SaeConfig config : autoencoders()) {
       autoencoder(config);
@@ -158,50 +178,35 @@ public final class ColdUsers {
   }
 
   private void ranking() throws Exception {
-    Measured m =
-        once(
-            "ranking",
-            () -> {
-              try (Evaluator evaluator = new Evaluator(kernels, model)) {
-                RankingMetrics metrics = evaluator.evaluate(split.test(), K);
-                Map<String, Double> figures = new LinkedHashMap<>();
-                figures.put("NDCG@10", metrics.ndcg());
-                figures.put("HR@10", metrics.hitRate());
-                figures.put("MAP@10", metrics.mrr());
-                figures.put("coverage@10", metrics.coverage());
-                return figures;
-              }
-            });
-    String shape = "D 64, T 128, " + split.test().count() + " users";
-    Map<String, Double> paper =
-        Map.of("NDCG@10", .1363, "HR@10", .2550, "MAP@10", .1003, "coverage@10", .388);
-    for (String metric : m.values().keySet()) {
-      table.add(Result.of("model", shape, m, metric).against(PAPER, paper.get(metric)));
-    }
+    table.part(
+        "model",
+        "D 64, T 128, " + split.test().count() + " users",
+        kernels,
+        new Figures.Reference(
+            PAPER, Map.of("NDCG@10", .1363, "HR@10", .2550, "MAP@10", .1003, "coverage@10", .388)),
+        figures -> {
+          try (Ranker ranker = new Evaluator(kernels, model)) {
+            RankingReport report = RankingReport.of(ranker, split, K);
+            Bootstrap bootstrap = Bootstrap.standard();
+            figures.add("NDCG@10", bootstrap.mean(report.values(Metric.NDCG, K)));
+            figures.add("HR@10", bootstrap.mean(report.values(Metric.HIT_RATE, K)));
+            figures.add("MAP@10", bootstrap.mean(report.values(Metric.MAP, K)));
+            figures.add("coverage@10", report.value(Metric.COVERAGE, K));
+          }
+        });
   }
 
   private interface Read {
     Columns columns(Positions positions);
   }
 
-  private void baseline(String name, String columns, Read read) throws Exception {
-    Measured m =
-        once(
-            name.replace(' ', '-'),
-            () -> {
-              Map<String, Double> figures = new LinkedHashMap<>();
-              correlations(read, true, figures);
-              return figures;
-            });
-    for (String metric : CORRELATIONS) {
-      table.add(Result.of(name, columns + " columns", m, metric));
-    }
+  private void baseline(String name, int columns, Read read) throws Exception {
+    table.part(
+        name, columns + " columns", kernels, QUALITY, figures -> correlations(read, true, figures));
+    table.part(GENRES + name, columns + " columns", kernels, PER_GENRE, f -> genres(read, true, f));
   }
 
-  private static final List<String> CORRELATIONS =
-      List.of("mean r", "mean AUC", "mean r, same users", "mean r, next", "mean AUC, next");
-
-  private void correlations(Read read, boolean eitherSign, Map<String, Double> figures) {
+  private void correlations(Read read, boolean eitherSign, Figures figures) {
     Attributes genres = split.train().dataset().attributes();
     Positions positions = Positions.of(split.test().histories(), POSITIONS);
     Columns current = read.columns(positions);
@@ -209,59 +214,50 @@ public final class ColdUsers {
     AttributeScores same = AttributeScores.notHeldOut(current, genres, eitherSign);
     AttributeScores next =
         AttributeScores.of(read.columns(positions.heldAgainstNext()), genres, eitherSign, 1);
-    figures.put("mean r", scores.meanCorrelation());
-    figures.put("mean AUC", scores.meanAuc());
-    figures.put("mean r, same users", same.meanCorrelation());
-    figures.put("mean P(fires given genre), same users", same.meanFires());
-    figures.put("mean r, next", next.meanCorrelation());
-    figures.put("mean AUC, next", next.meanAuc());
-    for (AttributeScore score : same.scores()) {
-      figures.put("r " + score.attribute(), score.correlation());
-    }
+    figures.add("mean r", scores.meanCorrelation());
+    figures.add("mean AUC", scores.meanAuc());
+    figures.add("mean r, same users", same.meanCorrelation());
+    figures.add("mean P(fires given genre), same users", same.meanFires());
+    figures.add("mean r, next", next.meanCorrelation());
+    figures.add("mean AUC, next", next.meanAuc());
+  }
+
+  /** Each genre's best correlation, on the users that it was chosen on, as the paper has it. */
+  private void genres(Read read, boolean eitherSign, Figures figures) {
+    Positions positions = Positions.of(split.test().histories(), POSITIONS);
+    AttributeScores.notHeldOut(
+            read.columns(positions), split.train().dataset().attributes(), eitherSign)
+        .scores()
+        .forEach(score -> figures.add(score.attribute(), score.correlation()));
   }
 
   private void autoencoder(SaeConfig config) throws Exception {
     String name = "topk-f" + config.features() + "-k" + config.kept();
-    Measured m = once(name, () -> measure(config, runs.resolve(name)));
+    String work = "TopK";
     String shape = "F " + config.features() + ", K " + config.kept();
-    for (String metric :
-        List.of(
-            "explained variance",
-            "L0",
-            "dead share",
-            "NDCG kept, last",
-            "NDCG kept, all",
-            "mean r",
-            "mean AUC",
-            "mean r, same users",
-            "mean r, next",
-            "mean AUC, next")) {
-      Result row = Result.of("TopK", shape, m, metric);
-      table.add(
-          switch (metric) {
-            case "explained variance" -> row.against(PAPER, .9707);
-            case "L0" -> row.against(PAPER, 88.5);
-            case "dead share" -> row.against(PAPER, 1.0 / 512);
-            case "mean r, same users" -> row.against(PAPER, .6576);
-            default -> row;
-          });
-    }
+    Path folder = runs.resolve(name);
+    table.part(work, shape, kernels, QUALITY, figures -> measure(config, folder, figures));
+    table.part(
+        GENRES + work,
+        shape,
+        kernels,
+        PER_GENRE,
+        figures -> {
+          try (SparseAutoencoder sae = trained(config, folder)) {
+            genres(p -> Columns.features(kernels, model, sae, p), false, figures);
+          }
+        });
   }
 
-  private Map<String, Double> measure(SaeConfig config, Path folder) {
+  private void measure(SaeConfig config, Path folder, Figures figures) {
     try (SparseAutoencoder sae = trained(config, folder)) {
       SaeMetrics quality = SaeMetrics.of(kernels, model, sae, split.test().histories());
-      Map<String, Double> figures = new LinkedHashMap<>();
-      figures.put("explained variance", quality.explainedVariance());
-      figures.put("L0", quality.l0());
-      figures.put("dead share", quality.deadShare());
-      figures.put("cosine", quality.cosine());
-      figures.put("MAE", quality.meanAbsoluteError());
-      figures.put("RMSE", quality.rootMeanSquaredError());
-      figures.put("NDCG kept, last", kept(sae, Steering.Positions.LAST));
-      figures.put("NDCG kept, all", kept(sae, Steering.Positions.ALL));
+      figures.add("explained variance", quality.explainedVariance());
+      figures.add("L0", quality.l0());
+      figures.add("dead share", quality.deadShare());
+      figures.add("NDCG kept, last", kept(sae, Steering.Positions.LAST));
+      figures.add("NDCG kept, all", kept(sae, Steering.Positions.ALL));
       correlations(p -> Columns.features(kernels, model, sae, p), false, figures);
-      return figures;
     }
   }
 
@@ -276,9 +272,5 @@ public final class ColdUsers {
     SaeResult result = SaeTrainer.train(kernels, model, split.sae(), config, SaeListener.NONE);
     result.sae().save(folder);
     return result.sae();
-  }
-
-  private Measured once(String name, Measured.Work work) throws Exception {
-    return Measured.once(runs.resolve(name).resolve("figures.json"), kernels, work);
   }
 }

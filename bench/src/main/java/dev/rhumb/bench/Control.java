@@ -13,10 +13,10 @@ import dev.rhumb.steer.ControlCurve;
 import dev.rhumb.steer.Steering;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * What steering does on MovieLens 1M: the share of a genre in the lists of new users, NDCG and
@@ -30,6 +30,7 @@ public final class Control {
   private static final List<String> CONCEPTS = List.of("Sci-Fi", "Horror", "Children's", "Western");
   private static final double[] STRENGTHS = {-4, -2, -1, 0, .25, .5, .75, 1, 1.25, 1.5, 2, 3, 4, 8};
   private static final double NDCG_LEFT = .9;
+  private static final String BOUNDED = "largest share at a loss of at most 10 % of NDCG@10";
   private static final int K = 10;
 
   private final Kernels kernels;
@@ -37,7 +38,6 @@ public final class Control {
   private final ModelFolder model;
   private final SparseAutoencoder sae;
   private final Concepts concepts;
-  private final Path runs;
   private final ResultTable table;
 
   private Control(
@@ -46,14 +46,12 @@ public final class Control {
       ModelFolder model,
       SparseAutoencoder sae,
       Concepts concepts,
-      Path runs,
       ResultTable table) {
     this.kernels = kernels;
     this.split = split;
     this.model = model;
     this.sae = sae;
     this.concepts = concepts;
-    this.runs = runs;
     this.table = table;
   }
 
@@ -79,10 +77,10 @@ public final class Control {
                 kernels, model.model(), sae, split.train(), FeatureLabels.MAX_POSITIONS);
         ResultTable table =
             new ResultTable(
-                "ml-1m-control", "MovieLens 1M, new users: steering by genre", "bench/control.sh");
-        new Control(
-                kernels, split, model, sae, Concepts.of(labels), Path.of(args[0], "control"), table)
-            .study();
+                Path.of(args[1]),
+                "ml-1m-control",
+                "MovieLens 1M, new users: steering by genre",
+                "bench/control.sh");
         table.note(
             "The autoencoder: TopK, F "
                 + sae.features()
@@ -95,7 +93,8 @@ public final class Control {
                 + " edited reconstruction in its place. Share: mean over the "
                 + split.test().count()
                 + " test users of the share of the genre in the first 10.");
-        table.write(Path.of(args[1]));
+        new Control(kernels, split, model, sae, Concepts.of(labels), table).study();
+        table.write();
       }
     }
   }
@@ -103,73 +102,92 @@ public final class Control {
   private void study() throws Exception {
     for (Steering.Positions positions : Steering.Positions.values()) {
       for (String concept : CONCEPTS) {
-        String place = positions.name().toLowerCase(Locale.ROOT);
-        Measured m =
-            Measured.once(
-                runs.resolve(concept + "-" + place).resolve("figures.json"),
-                kernels,
-                () -> measure(concept, positions));
-        String where = "at " + (place.equals("all") ? "all positions" : "the last position");
-        for (String point : m.values().keySet()) {
-          if (point.endsWith(" share")) {
-            String state = point.substring(0, point.length() - " share".length());
-            for (String metric : List.of("share", "NDCG@10", "HR@10", "coverage@10")) {
-              Result row = Result.of(concept + ", " + where, state, m, state + " " + metric);
-              table.add(row.named(metric));
-            }
-          }
-        }
+        String work =
+            concept
+                + (positions == Steering.Positions.ALL
+                    ? ", at all positions"
+                    : ", at the last position");
+        // All states of a concept come from one reading of the curve.
+        Supplier<ControlCurve> curve = once(() -> curve(concept, positions));
+        outcome(work, "the model", () -> curve.get().original());
+        outcome(work, "reconstructed", () -> curve.get().reconstructed());
         for (EditTable.Write write : EditTable.Write.values()) {
-          table.add(
-              Result.of(
-                      concept + ", " + where + ", at most 10 % of NDCG@10 lost",
-                      write + ", best strength",
-                      m,
-                      "share gained " + write)
-                  .named("share, times the model's"));
+          for (int i = 0; i < STRENGTHS.length; i++) {
+            double strength = STRENGTHS[i];
+            outcome(
+                work,
+                write + ", strength " + strength,
+                () ->
+                    curve.get().points().stream()
+                        .filter(p -> p.write() == write && p.strength() == strength)
+                        .findFirst()
+                        .orElseThrow()
+                        .outcome());
+          }
+          table.part(
+              BOUNDED,
+              work + ", " + write,
+              kernels,
+              Figures.Reference.NONE,
+              figures -> best(curve.get(), write, figures));
         }
       }
     }
   }
 
-  private Map<String, Double> measure(String concept, Steering.Positions positions) {
-    ControlCurve curve =
-        ControlCurve.of(
-                kernels,
-                model.model(),
-                sae,
-                concepts,
-                List.of(concept),
-                STRENGTHS,
-                List.of(EditTable.Write.values()),
-                positions,
-                split.test(),
-                K,
-                () -> {})
-            .getFirst();
-    Map<String, Double> figures = new LinkedHashMap<>();
-    put(figures, "the model", curve.original());
-    put(figures, "reconstructed", curve.reconstructed());
-    for (ControlCurve.Point point : curve.points()) {
-      put(figures, point.write() + ", strength " + point.strength(), point.outcome());
-    }
-    double least = NDCG_LEFT * curve.original().metrics().ndcg();
-    for (EditTable.Write write : EditTable.Write.values()) {
-      double best =
-          curve.points().stream()
-              .filter(p -> p.write() == write && p.outcome().metrics().ndcg() >= least)
-              .mapToDouble(p -> p.outcome().share())
-              .max()
-              .orElse(Double.NaN);
-      figures.put("share gained " + write, best / curve.original().share());
-    }
-    return figures;
+  private void outcome(String work, String state, Supplier<ControlCurve.Outcome> outcome)
+      throws Exception {
+    table.part(
+        work,
+        state,
+        kernels,
+        Figures.Reference.NONE,
+        figures -> {
+          ControlCurve.Outcome o = outcome.get();
+          figures.add("share", o.share());
+          figures.add("NDCG@10", o.metrics().ndcg());
+          figures.add("HR@10", o.metrics().hitRate());
+          figures.add("coverage@10", o.metrics().coverage());
+        });
   }
 
-  private static void put(Map<String, Double> figures, String state, ControlCurve.Outcome outcome) {
-    figures.put(state + " share", outcome.share());
-    figures.put(state + " NDCG@10", outcome.metrics().ndcg());
-    figures.put(state + " HR@10", outcome.metrics().hitRate());
-    figures.put(state + " coverage@10", outcome.metrics().coverage());
+  private static void best(ControlCurve curve, EditTable.Write write, Figures figures) {
+    ControlCurve.Outcome plain = curve.original();
+    ControlCurve.Point best =
+        curve.points().stream()
+            .filter(p -> p.write() == write)
+            .filter(p -> p.outcome().metrics().ndcg() >= NDCG_LEFT * plain.metrics().ndcg())
+            .max(Comparator.comparingDouble(p -> p.outcome().share()))
+            .orElse(null);
+    figures.add("strength", best == null ? Double.NaN : best.strength());
+    figures.add("share", best == null ? Double.NaN : best.outcome().share());
+    figures.add(
+        "times the model's", best == null ? Double.NaN : best.outcome().share() / plain.share());
+  }
+
+  private ControlCurve curve(String concept, Steering.Positions positions) {
+    return ControlCurve.of(
+            kernels,
+            model.model(),
+            sae,
+            concepts,
+            List.of(concept),
+            STRENGTHS,
+            List.of(EditTable.Write.values()),
+            positions,
+            split.test(),
+            K,
+            () -> {})
+        .getFirst();
+  }
+
+  private static <T> Supplier<T> once(Supplier<T> work) {
+    List<T> made = new ArrayList<>();
+    return () -> {
+      if (made.isEmpty()) {
+        made.add(work.get());
+      }
+      return made.getFirst();
+    };
   }
 }

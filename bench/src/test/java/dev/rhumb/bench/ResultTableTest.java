@@ -1,12 +1,13 @@
 package dev.rhumb.bench;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.checkpoint.Json;
 import dev.rhumb.checkpoint.JsonObject;
+import dev.rhumb.eval.Estimate;
 import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.Kernels;
 import java.nio.file.Files;
@@ -20,16 +21,31 @@ import org.junit.jupiter.api.io.TempDir;
 class ResultTableTest {
   @TempDir Path folder;
 
+  private ResultTable table() throws Exception {
+    return new ResultTable(folder, "some", "Some work", "bench/some.sh");
+  }
+
+  private static void part(ResultTable table, String shape, double hits) throws Exception {
+    try (Kernels kernels = Kernels.open(Backend.SCALAR, 1)) {
+      table.part(
+          "work",
+          shape,
+          kernels,
+          new Figures.Reference("peer", Map.of("time", 25.)),
+          figures -> {
+            figures.add("time", 12.5, "us");
+            figures.add("HR@10", new Estimate(hits, hits - .01, hits + .01, 9));
+            figures.add("none", Double.NaN);
+          });
+    }
+  }
+
   @Test
   void bothFilesHoldTheFigures() throws Exception {
-    ResultTable table = new ResultTable("some", "Some work", "bench/some.sh");
-    Measured measured =
-        new Measured("abc", "simd", 2, Map.of("time", 12.5, "HR@10", .31, "none", Double.NaN));
-    table.add(Result.of("work", "B 1", measured, "time").in("us").against("peer", 25));
-    table.add(Result.of("work", "B 2", measured, "HR@10").within(.30, .32));
-    table.add(Result.of("work", "B 2", measured, "none"));
+    ResultTable table = table();
     table.note("A note.");
-    table.write(folder);
+    part(table, "B 1", .31);
+    table.write();
 
     List<?> rows = (List<?>) Json.read(folder.resolve("some.json"));
     assertEquals(3, rows.size());
@@ -54,37 +70,71 @@ class ResultTableTest {
             "date"),
         first.keys());
     assertEquals(0.5, first.number("ratio"));
-    assertEquals("abc", first.string("commit"));
     JsonObject second = JsonObject.of(rows.get(1), "some.json");
     assertNull(second.value("ratio"));
-    assertEquals(.30, second.number("low"));
+    assertEquals(.30, second.number("low"), 1e-9);
     assertNull(JsonObject.of(rows.get(2), "some.json").value("value"));
 
     String page = Files.readString(folder.resolve("some.md"));
-    assertTrue(page.contains("| work | shape | time, us |\n|---|---|---|\n"), page);
-    assertTrue(page.contains("| work | B 1 | 12.50 |\n| *peer* | | *25* |\n"), page);
-    assertTrue(page.contains("| work | B 2 | 0.3100 (0.3000 to 0.3200) | - |\n"), page);
+    assertTrue(
+        page.contains("| work | shape | time, us | HR@10 | none |\n|---|---|---|---|---|\n"), page);
+    assertTrue(page.contains("| work | B 1 | 12.50 | 0.3100 (0.3000 to 0.3200) | - |\n"), page);
+    assertTrue(page.contains("| *peer* | | *25* | | |\n"), page);
     assertTrue(page.contains("Command: `bench/some.sh`"), page);
     assertTrue(page.endsWith("\nA note.\n"), page);
   }
 
   @Test
-  void aPartIsMeasuredOnce() throws Exception {
-    Path file = folder.resolve("part/figures.json");
-    try (Kernels kernels = Kernels.open(Backend.SCALAR, 1)) {
-      Measured first =
-          Measured.once(file, kernels, () -> Map.of("HR@10", .25, "not defined", Double.NaN));
-      Measured again =
-          Measured.once(
-              file,
-              kernels,
-              () -> {
-                throw new AssertionError("measured again");
-              });
-      assertEquals(first, again);
-      assertEquals(.25, again.get("HR@10"));
-      assertTrue(Double.isNaN(again.get("not defined")));
-      assertThrows(IllegalArgumentException.class, () -> again.get("other"));
-    }
+  void whatTheFilesHoldIsNotMeasuredAgain() throws Exception {
+    ResultTable table = table();
+    part(table, "seed 1", .3);
+    table.means("work");
+    table.write();
+    String before = Files.readString(folder.resolve("some.md"));
+    assertFalse(before.contains("mean of"), before);
+
+    ResultTable again = table();
+    again.part(
+        "work",
+        "seed 1",
+        null,
+        Figures.Reference.NONE,
+        figures -> {
+          throw new AssertionError("measured again");
+        });
+    again.write();
+    assertEquals(before, Files.readString(folder.resolve("some.md")));
+
+    part(again, "seed 2", .4);
+    again.means("work");
+    again.write();
+    ResultTable third = table();
+    part(third, "seed 2", .9);
+    // A part that was not asked for stays, and the mean is that of the parts that were.
+    third.means("work");
+    third.write();
+    String page = Files.readString(folder.resolve("some.md"));
+    assertTrue(page.contains("| work | seed 1 |"), page);
+    assertTrue(page.contains("| work | seed 2 | 12.50 | 0.4000 "), page);
+  }
+
+  @Test
+  void meansStandBesideTheLowestAndTheHighest() throws Exception {
+    ResultTable table = table();
+    part(table, "seed 1", .3);
+    part(table, "seed 2", .4);
+    table.means("work");
+    table.write();
+    String page = Files.readString(folder.resolve("some.md"));
+    assertTrue(
+        page.contains("| work | mean of 2 | 12.50 (12.50 to 12.50) | 0.3500 (0.3000 to 0.4000) |"),
+        page);
+    // Once more from the files: one line of means, not two.
+    ResultTable again = table();
+    part(again, "seed 1", 0);
+    part(again, "seed 2", 0);
+    again.means("work");
+    again.write();
+    assertEquals(page, Files.readString(folder.resolve("some.md")));
   }
 }
