@@ -111,6 +111,41 @@ public final class CaseScores {
         columns);
   }
 
+  /**
+   * The mean of several runs of one model on the same cases, such as one for each seed: its
+   * intervals and tests tell how users differ when the run is averaged out. It has no ranks, and
+   * NaN where a run has none.
+   *
+   * @param ranker what was judged, in words
+   * @param runs one or more
+   * @throws IllegalArgumentException when they were not judged on the same cases, or a column of
+   *     the first is missing
+   */
+  public static CaseScores mean(String ranker, List<CaseScores> runs) {
+    CaseScores first = runs.getFirst();
+    Map<String, double[]> columns = new LinkedHashMap<>();
+    for (String column : first.columns.keySet()) {
+      columns.put(column, new double[first.count()]);
+    }
+    for (CaseScores run : runs) {
+      first.requireSameCases(run);
+      columns.forEach(
+          (name, mean) -> {
+            double[] values = run.values(name);
+            for (int i = 0; i < mean.length; i++) {
+              mean[i] += values[i] / runs.size();
+            }
+          });
+    }
+    Source of = first.source;
+    return new CaseScores(
+        new Source(of.dataset, of.fingerprint, of.split, ranker),
+        first.users,
+        first.targets,
+        new int[first.count()],
+        columns);
+  }
+
   /** Where they come from. */
   public Source source() {
     return source;

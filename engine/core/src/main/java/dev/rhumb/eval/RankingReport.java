@@ -231,6 +231,9 @@ public final class RankingReport {
   }
 
   private double selfInformation(int item) {
+    if (training.sequences() == 0) {
+      return Double.NaN;
+    }
     return Math.log(training.sequences() / (double) Math.max(1, training.users(item)))
         / Math.log(2);
   }

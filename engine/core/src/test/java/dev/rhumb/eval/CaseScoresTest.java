@@ -177,6 +177,29 @@ class CaseScoresTest {
   }
 
   @Test
+  void runsAreAveragedCaseByCase() {
+    try (Dataset d = data(3);
+        Dataset other = data(4)) {
+      CaseScores a = scores(d, "chain");
+      CaseScores b = scores(d, "popularity");
+      CaseScores mean = CaseScores.mean("both", List.of(a, b, b));
+      assertEquals("both", mean.source().ranker());
+      assertEquals(a.columns(), mean.columns());
+      for (int i = 0; i < a.count(); i++) {
+        assertEquals(
+            (a.values("ndcg@5")[i] + 2 * b.values("ndcg@5")[i]) / 3,
+            mean.values("ndcg@5")[i],
+            1e-12);
+        assertTrue(Double.isNaN(mean.values("intra-list-diversity@5")[i]));
+        assertEquals(0, mean.rank(i));
+      }
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> CaseScores.mean("x", List.of(a, scores(other, "chain"))));
+    }
+  }
+
+  @Test
   void damagedFilesAreRefusedByLine() throws IOException {
     try (Dataset d = data(1)) {
       Path file = folder.resolve("sound.tsv");
