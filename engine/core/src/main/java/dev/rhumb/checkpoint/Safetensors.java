@@ -45,6 +45,9 @@ import java.util.Set;
 public final class Safetensors implements AutoCloseable {
   private static final Set<String> FLOATS = Set.of("F32", "F16", "BF16", "F64");
 
+  /** Elements rounded at a time. */
+  private static final int ROUNDED = 1 << 14;
+
   private final Path file;
   private final SafetensorsHeader header;
   private final FileChannel channel;
@@ -67,8 +70,26 @@ public final class Safetensors implements AutoCloseable {
     this.mapped = mapped;
   }
 
-  /** One tensor to be written: {@code data} holds the product of {@code shape} elements. */
-  public record Tensor(String name, long[] shape, Buffer data) {}
+  /**
+   * One tensor to be written: {@code data} holds the product of {@code shape} elements.
+   *
+   * @param stored the type in the file: that of the data, or BF16 for float32 data, which then are
+   *     rounded as {@link Bfloat16#of} does
+   */
+  public record Tensor(String name, long[] shape, Buffer data, DType stored) {
+    /** Refuses a conversion that there is not. */
+    public Tensor {
+      if (stored != data.dtype() && !(data.dtype() == DType.F32 && stored == DType.BF16)) {
+        throw new IllegalArgumentException(
+            "tensor " + Quote.of(name) + ": " + data.dtype() + " cannot be stored as " + stored);
+      }
+    }
+
+    /** A tensor that is stored as it is. */
+    public Tensor(String name, long[] shape, Buffer data) {
+      this(name, shape, data, data.dtype());
+    }
+  }
 
   /**
    * Maps a file, read-only. Cheap whatever its size, but see the class comment about truncation.
@@ -169,6 +190,16 @@ public final class Safetensors implements AutoCloseable {
     return view(dtype, entry);
   }
 
+  /**
+   * Refuses a tensor that is missing, or has another type or shape.
+   *
+   * @throws FormatException naming it
+   */
+  public void demand(String name, DType dtype, long... shape) {
+    requireOpen();
+    header.demand(name, dtype, shape);
+  }
+
   private Buffer view(DType dtype, SafetensorsHeader.Entry entry) {
     return Buffer.wrap(dtype, data.asSlice(entry.begin(), entry.bytes()));
   }
@@ -218,8 +249,12 @@ public final class Safetensors implements AutoCloseable {
   public void copyAsFloats(String name, Buffer target, long... shape) {
     requireOpen();
     SafetensorsHeader.Entry entry = header.demand(name, FLOATS, shape);
-    int bytes = (int) (entry.bytes() / Math.max(1, target.count()));
-    if (target.count() * bytes != entry.bytes()) {
+    long count = 1;
+    for (long length : shape) {
+      count *= length;
+    }
+    int bytes = (int) (entry.bytes() / Math.max(1, count));
+    if (target.count() != count) {
       throw new IllegalArgumentException(
           "tensor " + name + " " + Arrays.toString(shape) + " does not fit " + target);
     }
@@ -247,7 +282,7 @@ public final class Safetensors implements AutoCloseable {
   private static float toFloat(String dtype, MemorySegment values, long i) {
     return switch (dtype) {
       case "F16" -> Float.float16ToFloat(values.getAtIndex(ValueLayout.JAVA_SHORT, i));
-      case "BF16" -> Float.intBitsToFloat(values.getAtIndex(ValueLayout.JAVA_SHORT, i) << 16);
+      case "BF16" -> Bfloat16.toFloat(values.getAtIndex(ValueLayout.JAVA_SHORT, i));
       case "F64" -> (float) values.getAtIndex(ValueLayout.JAVA_DOUBLE, i);
       default -> values.getAtIndex(ValueLayout.JAVA_FLOAT, i);
     };
@@ -298,7 +333,11 @@ public final class Safetensors implements AutoCloseable {
         channel -> {
           AtomicFiles.writeFully(channel, ByteBuffer.wrap(head));
           for (Tensor tensor : ordered) {
-            write(channel, tensor.data());
+            if (tensor.stored() == tensor.data().dtype()) {
+              write(channel, tensor.data());
+            } else {
+              writeRounded(channel, tensor.data());
+            }
           }
         });
   }
@@ -311,6 +350,20 @@ public final class Safetensors implements AutoCloseable {
         part.copyFrom(source.slice(done, n));
         AtomicFiles.writeFully(channel, part.segment().asByteBuffer());
       }
+    }
+  }
+
+  private static void writeRounded(FileChannel channel, Buffer source) throws IOException {
+    float[] floats = new float[(int) Math.min(source.count(), ROUNDED)];
+    ByteBuffer bytes = ByteBuffer.allocate(2 * floats.length).order(ByteOrder.LITTLE_ENDIAN);
+    for (long done = 0; done < source.count(); done += floats.length) {
+      int n = (int) Math.min(floats.length, source.count() - done);
+      source.get(done, floats, 0, n);
+      bytes.clear();
+      for (int i = 0; i < n; i++) {
+        bytes.putShort(Bfloat16.of(floats[i]));
+      }
+      AtomicFiles.writeFully(channel, bytes.flip());
     }
   }
 

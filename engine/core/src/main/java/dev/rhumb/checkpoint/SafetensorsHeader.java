@@ -339,8 +339,7 @@ final class SafetensorsHeader {
     List<Safetensors.Tensor> ordered = new ArrayList<>(tensors);
     ordered.sort(
         Comparator.comparingInt(
-                (Safetensors.Tensor t) ->
-                    bytes(t) % ALIGNMENT == 0 ? 0 : 9 - t.data().dtype().bytes())
+                (Safetensors.Tensor t) -> bytes(t) % ALIGNMENT == 0 ? 0 : 9 - t.stored().bytes())
             .thenComparing(Safetensors.Tensor::name));
     return ordered;
   }
@@ -358,7 +357,7 @@ final class SafetensorsHeader {
       require(tensor, shapeFits(tensor), "its shape does not match " + tensor.data());
       long end = Math.addExact(offset, bytes(tensor));
       Map<String, Object> entry = new LinkedHashMap<>();
-      entry.put("dtype", tensor.data().dtype().name());
+      entry.put("dtype", tensor.stored().name());
       entry.put("shape", Arrays.stream(tensor.shape()).boxed().toList());
       entry.put("data_offsets", List.of(offset, end));
       require(tensor, json.put(tensor.name(), entry) == null, "this name is taken");
@@ -400,6 +399,6 @@ final class SafetensorsHeader {
   }
 
   private static long bytes(Safetensors.Tensor tensor) {
-    return tensor.data().count() * tensor.data().dtype().bytes();
+    return tensor.data().count() * tensor.stored().bytes();
   }
 }

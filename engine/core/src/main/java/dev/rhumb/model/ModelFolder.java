@@ -43,9 +43,27 @@ public final class ModelFolder implements AutoCloseable {
    * @param fingerprint of the data that the model was trained on
    * @param split the name of the split
    * @param training settings of the run, by name
+   * @param weights how the weights are stored: F32, or BF16, half as large and widened when opened
    */
   public record Description(
-      String datasetName, String fingerprint, String split, Map<String, Object> training) {}
+      String datasetName,
+      String fingerprint,
+      String split,
+      Map<String, Object> training,
+      DType weights) {
+    /** Refuses a type that weights are not stored in. */
+    public Description {
+      if (weights != DType.F32 && weights != DType.BF16) {
+        throw new IllegalArgumentException("model folder: no weights are stored as " + weights);
+      }
+    }
+
+    /** With weights as they are in memory. */
+    public Description(
+        String datasetName, String fingerprint, String split, Map<String, Object> training) {
+      this(datasetName, fingerprint, split, training, DType.F32);
+    }
+  }
 
   private ModelFolder(Path folder, Model model, Catalogue catalogue, Description description) {
     this.folder = folder;
@@ -70,6 +88,9 @@ public final class ModelFolder implements AutoCloseable {
     Map<String, Object> config = new LinkedHashMap<>();
     config.put("format", FORMAT);
     config.put("architecture", architecture(c));
+    if (description.weights != DType.F32) {
+      config.put("weights", label(description.weights));
+    }
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("name", description.datasetName);
     data.put("fingerprint", description.fingerprint);
@@ -80,11 +101,20 @@ public final class ModelFolder implements AutoCloseable {
     AtomicFiles.writeString(folder.resolve("config.json"), Json.write(config));
   }
 
-  /** Writes the weights; the earlier file stays until they are all there. */
+  /** Writes the weights as they are; the earlier file stays until they are all there. */
   public static void writeWeights(Path folder, Parameters parameters) {
+    writeWeights(folder, parameters, DType.F32);
+  }
+
+  /**
+   * Writes the weights; the earlier file stays until they are all there.
+   *
+   * @param stored as the folder's description says: F32, or BF16, rounded to nearest, even
+   */
+  public static void writeWeights(Path folder, Parameters parameters, DType stored) {
     List<Safetensors.Tensor> tensors = new ArrayList<>();
     for (Tensor tensor : parameters.tensors()) {
-      tensors.add(new Safetensors.Tensor(tensor.name(), tensor.shape(), tensor.data()));
+      tensors.add(new Safetensors.Tensor(tensor.name(), tensor.shape(), tensor.data(), stored));
     }
     Safetensors.write(weights(folder), Map.of("format", "rhumb-" + FORMAT), tensors);
   }
@@ -102,7 +132,8 @@ public final class ModelFolder implements AutoCloseable {
   /**
    * Opens a folder whose weights stay in the mapped file, where the backend works on host memory:
    * at once whatever their size, and shared between processes. Only for files that nobody changes
-   * in place: see {@link Safetensors} for what happens otherwise.
+   * in place: see {@link Safetensors} for what happens otherwise. Weights that are stored as BF16
+   * are widened into memory, as by {@link #open}.
    *
    * @throws FormatException as {@link #open} does
    */
@@ -136,7 +167,13 @@ public final class ModelFolder implements AutoCloseable {
     }
     Description description =
         new Description(
-            data.string("name"), data.string("fingerprint"), data.string("split"), training);
+            data.string("name"),
+            data.string("fingerprint"),
+            data.string("split"),
+            training,
+            config.has("weights")
+                ? oneOf(config, "weights", new DType[] {DType.F32, DType.BF16})
+                : DType.F32);
     Catalogue catalogue = Catalogue.load(folder.resolve("items.tsv"));
     if (catalogue.items() != architecture.items()) {
       throw new FormatException(
@@ -147,12 +184,18 @@ public final class ModelFolder implements AutoCloseable {
     }
     return new ModelFolder(
         folder,
-        openModel(kernels, architecture, reader.apply(weights(folder))),
+        openModel(kernels, architecture, description.weights, reader.apply(weights(folder))),
         catalogue,
         description);
   }
 
-  private static Model openModel(Kernels kernels, ModelConfig config, Safetensors tensors) {
+  private static Model openModel(
+      Kernels kernels, ModelConfig config, DType stored, Safetensors tensors) {
+    if (stored == DType.BF16) {
+      try (tensors) {
+        return widened(kernels, config, tensors);
+      }
+    }
     try {
       Parameters mapped =
           new Parameters(config, (name, shape) -> tensors.tensor(name, DType.F32, shape), tensors);
@@ -165,6 +208,20 @@ public final class ModelFolder implements AutoCloseable {
       return new Model(config, copy);
     } catch (RuntimeException | Error e) {
       tensors.close();
+      throw e;
+    }
+  }
+
+  private static Model widened(Kernels kernels, ModelConfig config, Safetensors tensors) {
+    Parameters parameters = new Parameters(kernels, config);
+    try {
+      for (Tensor tensor : parameters.tensors()) {
+        tensors.demand(tensor.name(), DType.BF16, tensor.shape());
+        tensors.copyAsFloats(tensor.name(), tensor.data(), tensor.shape());
+      }
+      return new Model(config, parameters);
+    } catch (RuntimeException | Error e) {
+      parameters.close();
       throw e;
     }
   }
@@ -231,7 +288,7 @@ public final class ModelFolder implements AutoCloseable {
           json.integer("feed_forward", 1, Integer.MAX_VALUE),
           (float) json.number("dropout"),
           (float) json.number("norm_eps"),
-          json.keys().contains("wiring") ? wiring(json.object("wiring")) : Wiring.of(style));
+          json.has("wiring") ? wiring(json.object("wiring")) : Wiring.of(style));
     } catch (IllegalArgumentException e) {
       throw json.refuse("style", "describes no model: " + e.getMessage(), "restore config.json");
     }

@@ -1,5 +1,6 @@
 package dev.rhumb.sae;
 
+import dev.rhumb.checkpoint.Bfloat16;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import java.lang.foreign.Arena;
@@ -36,7 +37,7 @@ final class HostRows implements AutoCloseable {
     for (long done = 0; done < target.count(); done += CHUNK) {
       int n = (int) Math.min(CHUNK, target.count() - done);
       for (int i = 0; i < n; i++) {
-        chunk[i] = widened(bits.getAtIndex(ValueLayout.JAVA_SHORT, done + i));
+        chunk[i] = Bfloat16.toFloat(bits.getAtIndex(ValueLayout.JAVA_SHORT, done + i));
       }
       target.put(done, chunk, 0, n);
     }
@@ -53,23 +54,9 @@ final class HostRows implements AutoCloseable {
       int n = (int) Math.min(CHUNK, source.count() - done);
       source.get(done, chunk, 0, n);
       for (int i = 0; i < n; i++) {
-        bits.setAtIndex(ValueLayout.JAVA_SHORT, at + done + i, rounded(chunk[i]));
+        bits.setAtIndex(ValueLayout.JAVA_SHORT, at + done + i, Bfloat16.of(chunk[i]));
       }
     }
-  }
-
-  /** The float32 of a bfloat16. */
-  static float widened(short bits) {
-    return Float.intBitsToFloat(bits << 16);
-  }
-
-  /** The nearest bfloat16, the even one of two; a NaN stays one. */
-  static short rounded(float value) {
-    if (Float.isNaN(value)) {
-      return 0x7FC0;
-    }
-    int bits = Float.floatToRawIntBits(value);
-    return (short) (bits + 0x7FFF + (bits >>> 16 & 1) >>> 16);
   }
 
   @Override

@@ -5,10 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.checkpoint.Bfloat16;
 import dev.rhumb.checkpoint.FormatException;
 import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.DatasetBuilder;
+import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
@@ -76,6 +78,114 @@ class ModelFolderTest {
         }
       }
     }
+  }
+
+  private void storeAsBf16() {
+    ModelFolder.Description description;
+    try (ModelFolder opened = ModelFolder.open(kernels, folder)) {
+      description = opened.description();
+      ModelFolder.writeDescription(
+          folder,
+          CONFIG,
+          opened.catalogue(),
+          new ModelFolder.Description(
+              description.datasetName(),
+              description.fingerprint(),
+              description.split(),
+              description.training(),
+              DType.BF16));
+    }
+    ModelFolder.writeWeights(folder, model.parameters(), DType.BF16);
+  }
+
+  @Test
+  void bf16HalvesTheFileAndRoundsToNearestEven() throws IOException {
+    long whole = tensorBytes();
+    storeAsBf16();
+    assertEquals(whole, 2 * tensorBytes());
+    for (boolean map : new boolean[] {false, true}) {
+      try (ModelFolder opened =
+          map ? ModelFolder.map(kernels, folder) : ModelFolder.open(kernels, folder)) {
+        assertEquals(DType.BF16, opened.description().weights());
+        for (Tensor tensor : model.parameters().tensors()) {
+          float[] before = tensor.data().floats();
+          float[] after = opened.model().parameters().get(tensor.name()).floats();
+          for (int i = 0; i < before.length; i++) {
+            // 8 bits of precision: a unit is 2^-7 of the value's power of two, an error half of it.
+            float unit = Math.ulp(before[i]) * 0x1p16f;
+            assertEquals(0, Math.abs(after[i] % unit), tensor.name());
+            assertEquals(before[i], after[i], unit / 2, tensor.name());
+          }
+        }
+      }
+    }
+  }
+
+  /** The bytes of all tensors, without the header. */
+  private long tensorBytes() throws IOException {
+    try (Safetensors file = Safetensors.load(ModelFolder.weights(folder))) {
+      long bytes = 0;
+      for (String name : file.names()) {
+        long count = 1;
+        for (long length : file.shape(name)) {
+          count *= length;
+        }
+        bytes += count * file.dtype(name).bytes();
+      }
+      assertTrue(Files.size(ModelFolder.weights(folder)) > bytes);
+      return bytes;
+    }
+  }
+
+  @Test
+  void bf16KeepsWhatItCanRepresent() {
+    for (Tensor tensor : model.parameters().tensors()) {
+      float[] values = tensor.data().floats();
+      for (int i = 0; i < values.length; i++) {
+        values[i] = Bfloat16.toFloat(Bfloat16.of(values[i]));
+      }
+      tensor.data().put(0, values, 0, values.length);
+    }
+    storeAsBf16();
+    try (ModelFolder opened = ModelFolder.open(kernels, folder)) {
+      for (Tensor tensor : model.parameters().tensors()) {
+        assertArrayEquals(
+            tensor.data().floats(), opened.model().parameters().get(tensor.name()).floats());
+      }
+    }
+  }
+
+  @Test
+  void weightsOfAnotherTypeThanTheConfigurationSaysAreRefused() throws IOException {
+    storeAsBf16();
+    ModelFolder.writeWeights(folder, model.parameters());
+    refused("BF16");
+    ModelFolder.writeWeights(folder, model.parameters(), DType.BF16);
+    Path file = folder.resolve("config.json");
+    String text = Files.readString(file);
+    Files.writeString(file, text.replace("\"bf16\"", "\"f32\""));
+    refused("is BF16");
+    Files.writeString(file, text.replace("\"bf16\"", "\"fp8\""));
+    refused("weights");
+  }
+
+  /** A folder of an imported model: a wiring that is not its style's comes back. */
+  @Test
+  void aWiringOfItsOwnComesBack() throws IOException {
+    Wiring wiring = new Wiring(Activation.RELU, true, false, true, Padding.LEFT_ZEROED);
+    ModelConfig config =
+        new ModelConfig(BlockStyle.GPT2, ITEMS, 4, 1, 2, 5, 8, 0.1f, 1e-8f, wiring);
+    try (Model other = Model.initialise(kernels, config, 2);
+        ModelFolder opened = ModelFolder.open(kernels, folder)) {
+      ModelFolder.writeDescription(folder, config, opened.catalogue(), opened.description());
+      ModelFolder.writeWeights(folder, other.parameters());
+    }
+    try (ModelFolder opened = ModelFolder.open(kernels, folder)) {
+      assertEquals(config, opened.model().config());
+    }
+    Path file = folder.resolve("config.json");
+    Files.writeString(file, Files.readString(file).replace("left-zeroed", "right"));
+    refused("padding");
   }
 
   @ParameterizedTest

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.checkpoint.Bfloat16;
 import dev.rhumb.checkpoint.Child;
 import dev.rhumb.checkpoint.FolderInUseException;
 import dev.rhumb.checkpoint.FolderLock;
@@ -193,7 +194,7 @@ class ActivationCacheTest {
       {Float.NaN, Float.NaN}
     };
     for (float[] pair : cases) {
-      assertEquals(pair[1], HostRows.widened(HostRows.rounded(pair[0])));
+      assertEquals(pair[1], Bfloat16.toFloat(Bfloat16.of(pair[0])));
     }
   }
 
