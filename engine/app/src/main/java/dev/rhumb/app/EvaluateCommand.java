@@ -222,7 +222,7 @@ final class EvaluateCommand extends Command {
       List<Metric> named,
       Bootstrap bootstrap) {
     Dataset dataset = data.train().dataset();
-    if (split != null && !split.equals(data.name())) {
+    if (split != null && !SplitKind.of(split).of(dataset).name().equals(data.name())) {
       throw new Refusal(
           "--split " + split,
           "is not the split that the model was trained on, which is " + data.name(),

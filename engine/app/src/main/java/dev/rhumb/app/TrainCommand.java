@@ -101,7 +101,10 @@ final class TrainCommand extends Command {
   @Option(
       names = "--split",
       defaultValue = "leave-one-out",
-      description = "leave-one-out or cold-users (default: ${DEFAULT-VALUE}).")
+      description =
+          "leave-one-out; cold-users or random-users[:test=0.1,train=0.6,seed=1]; or"
+              + " time[:validation=0.8,test=0.9], shares of the interactions or dates (default:"
+              + " ${DEFAULT-VALUE}).")
   private String split;
 
   @Option(names = "--resume", description = "Go on with the run in the model folder.")

@@ -80,6 +80,79 @@ class DatasetFolderTest {
   }
 
   @Test
+  void timesComeBackAndAreNotOfTheFingerprint(@TempDir Path other) throws IOException {
+    DatasetBuilder builder =
+        new DatasetBuilder()
+            .add("a", "x", 1_000_000_000)
+            .add("a", "y", 1_000_000_000)
+            .add("a", "x", 4_000_000_000L)
+            .add("b", "y", 17);
+    try (Dataset plain = builder.build("x");
+        Dataset timed = builder.keepTimes(true).build("x")) {
+      assertEquals(plain.fingerprint(), timed.fingerprint());
+      assertThrows(IllegalStateException.class, () -> plain.time(0, 0));
+      timed.save(other);
+      try (Dataset back = Dataset.load(other)) {
+        requireSame(timed, back);
+        assertTrue(back.hasTimes());
+        assertEquals(4_000_000_000L, back.time(0, 2));
+        assertEquals(17, back.time(1, 0));
+        assertThrows(IndexOutOfBoundsException.class, () -> back.time(1, 1));
+      }
+      Path file = other.resolve("sequences.safetensors");
+      byte[] whole = Files.readAllBytes(file);
+      for (int i = 0; i < whole.length; i++) {
+        byte[] changed = whole.clone();
+        changed[i] ^= 1;
+        Files.write(file, changed);
+        assertThrows(FormatException.class, () -> Dataset.load(other).close());
+      }
+      Files.write(file, whole);
+      // Data prepared before times were kept, and with a program that keeps them.
+      plain.save(other);
+      try (Dataset back = Dataset.load(other)) {
+        assertTrue(!back.hasTimes());
+      }
+    }
+  }
+
+  @Test
+  void rowsOutOfOrderAreRefused() {
+    Catalogue items =
+        new Catalogue(
+            List.of(
+                new Catalogue.Item("x", "", List.of()), new Catalogue.Item("y", "", List.of())));
+    int[][][] wrong = {
+      {{0, 1, 5}, {1, 1, 5}, {0, 2, 6}},
+      {{0, 1, 5}, {0, 2, 4}, {1, 1, 1}},
+      {{0, 0, 1}, {0, 1, 1}, {1, 1, 1}},
+      {{0, 3, 1}, {0, 1, 1}, {1, 1, 1}},
+      {{0, 1, 1}, {1, 1, 1}},
+      {{0, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+      {{0, 1, 1}, {0, 1, 1}, {0, 1, 1}},
+      {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+      {{0, 1, 1}, {1, 1, 1}, {2, 1, 1}},
+    };
+    for (int[][] rows : wrong) {
+      assertThrows(
+          IllegalArgumentException.class,
+          () ->
+              Dataset.of(
+                  "x",
+                  items,
+                  List.of("a", "b"),
+                  new long[2],
+                  3,
+                  true,
+                  sorted -> {
+                    for (int[] row : rows) {
+                      sorted.add(row[0], row[1], row[2]);
+                    }
+                  }));
+    }
+  }
+
+  @Test
   void savingTwiceGivesTheSameBytes() throws IOException {
     for (String file : FILES) {
       byte[] before = Files.readAllBytes(folder.resolve(file));

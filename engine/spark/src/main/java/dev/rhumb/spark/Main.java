@@ -107,8 +107,10 @@ public final class Main implements Runnable {
           String split)
       throws IOException {
     check(inputs);
-    if (!Splits.NAMES.contains(split)) {
-      throw usage("--split " + split + ": there are " + String.join(" and ", Splits.NAMES));
+    try {
+      Splits.kind(split);
+    } catch (IllegalArgumentException e) {
+      throw usage("--split: " + e.getMessage());
     }
     try (SparkSession spark = session("rhumb evaluate")) {
       RankingMetrics m =

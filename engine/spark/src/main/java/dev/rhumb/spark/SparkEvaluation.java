@@ -2,6 +2,7 @@ package dev.rhumb.spark;
 
 import dev.rhumb.data.Cases;
 import dev.rhumb.data.Dataset;
+import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
 import dev.rhumb.eval.Evaluator;
 import dev.rhumb.eval.RankingMetrics;
@@ -42,7 +43,7 @@ public final class SparkEvaluation {
    * @param modelFolder a path that every node can read
    * @param datasetFolder a prepared dataset, at a path that every node and the driver can read: the
    *     one that the model was trained on
-   * @param split the split that the model was trained on, one of {@link Splits#NAMES}
+   * @param split the split that the model was trained on, as {@link Splits#usage} lists them
    * @param k length of a list, 1 or more
    * @param partitions number of tasks, 1 or more; each opens both folders once
    * @throws IllegalArgumentException when k, the partitions or the name of the split is wrong;
@@ -78,8 +79,9 @@ public final class SparkEvaluation {
   private static Iterator<Ranked> rank(
       Iterator<Integer> batches, String modelFolder, String datasetFolder, String split, int k) {
     TaskWorkspace work = TaskWorkspace.open(modelFolder, datasetFolder);
-    requireTrainedOn(work, split);
-    Cases test = Splits.named(split, work.dataset()).test();
+    Split divided = Splits.named(split, work.dataset());
+    requireTrainedOn(work, divided.name());
+    Cases test = divided.test();
     return StreamSupport.stream(Spliterators.spliteratorUnknownSize(batches, 0), false)
         .flatMap(
             batch -> {

@@ -33,7 +33,7 @@ class MainTest {
         "evaluate --model m --data d -k 0|k = 0",
         "evaluate --model m --data d -k ten|ten",
         "evaluate --model m --data d --partitions 0|partitions = 0",
-        "evaluate --model m --data d --split halves|leave-one-out and cold-users"
+        "evaluate --model m --data d --split halves|leave-one-out, cold-users"
       })
   void wrongUsageIsTold(String line, String told) {
     assertEquals(2, run(line.isEmpty() ? new String[0] : line.split(" ")));

@@ -147,7 +147,7 @@ class SparkJobsTest {
         "k = -1, but it must be 1 or more", refusal(() -> recommend(nowhere, table, -1, 1)));
     assertTrue(refusal(() -> recommend(nowhere, table, K, 0)).startsWith("partitions = 0"));
     String unknown = refusal(() -> evaluate(world.model(), world.data(), "halves", K, 1));
-    assertTrue(unknown.contains("leave-one-out and cold-users"), unknown);
+    assertTrue(unknown.contains("leave-one-out, cold-users"), unknown);
 
     Path precious = Files.createDirectories(temporary.resolve("precious"));
     Path letter = Files.writeString(precious.resolve("letter.txt"), "Dear");
