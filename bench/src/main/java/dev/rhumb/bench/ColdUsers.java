@@ -23,6 +23,7 @@ import dev.rhumb.sae.SaeListener;
 import dev.rhumb.sae.SaeMetrics;
 import dev.rhumb.sae.SaeResult;
 import dev.rhumb.sae.SaeTrainer;
+import dev.rhumb.sae.SaeVariant;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.ReconstructionCost;
 import dev.rhumb.steer.Steering;
@@ -30,8 +31,6 @@ import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 
 /**
@@ -162,19 +161,41 @@ public final class ColdUsers {
         "random directions",
         RANDOM_DIRECTIONS,
         p -> Columns.randomDirections(kernels, model, SITE, RANDOM_DIRECTIONS, SEED, p));
-    for (SaeConfig config : autoencoders()) {
-      autoencoder(config);
-    }
+    autoencoders();
   }
 
-  private static List<SaeConfig> autoencoders() {
-    List<SaeConfig> all = new ArrayList<>();
+  /** The paper's recipe, TopK by K and F, and the other variants at the paper's size. */
+  private void autoencoders() throws Exception {
+    autoencoder(
+        "ReLU + L1, the paper's recipe",
+        "F 512, 10,000 steps",
+        "relu-l1-paper",
+        SaeConfig.of(SITE, 64, 512, new SaeVariant.ReluL1(.1f, false))
+            .withStandardised(false)
+            .withResamples(0)
+            .withLearningRate(1e-3f)
+            .withSteps(10_000));
     for (int features : new int[] {512, 2048}) {
       for (int kept : new int[] {8, 16, 32}) {
-        all.add(SaeConfig.of(SITE, 64, features, kept).withSeed(SEED));
+        autoencoder(
+            "TopK",
+            "F " + features + ", K " + kept,
+            "topk-f" + features + "-k" + kept,
+            SaeConfig.of(SITE, 64, features, kept));
       }
     }
-    return all;
+    other("BatchTopK", "F 512, K 16", new SaeVariant.BatchTopK(16));
+    other(
+        "Matryoshka",
+        "F 512, K 16, prefixes 32 to 512",
+        SaeVariant.Matryoshka.halves(new SaeVariant.TopK(16), 512));
+    other("JumpReLU", "F 512, L0 weight .002", new SaeVariant.JumpRelu(2e-3f, .02f));
+    other("Gated", "F 512, L1 weight .01", new SaeVariant.Gated(.01f));
+    other("ReLU + L1, squared", "F 512, L1 weight .01", new SaeVariant.ReluL1(.01f, true));
+  }
+
+  private void other(String work, String shape, SaeVariant variant) throws Exception {
+    autoencoder(work, shape, variant.label() + "-f512", SaeConfig.of(SITE, 64, 512, variant));
   }
 
   private void ranking() throws Exception {
@@ -231,11 +252,10 @@ public final class ColdUsers {
         .forEach(score -> figures.add(score.attribute(), score.correlation()));
   }
 
-  private void autoencoder(SaeConfig config) throws Exception {
-    String name = "topk-f" + config.features() + "-k" + config.kept();
-    String work = "TopK";
-    String shape = "F " + config.features() + ", K " + config.kept();
-    Path folder = runs.resolve(name);
+  private void autoencoder(String work, String shape, String run, SaeConfig settings)
+      throws Exception {
+    SaeConfig config = settings.withSeed(SEED);
+    Path folder = runs.resolve(run);
     table.part(work, shape, kernels, QUALITY, figures -> measure(config, folder, figures));
     table.part(
         GENRES + work,
