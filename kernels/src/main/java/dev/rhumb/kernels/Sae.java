@@ -156,7 +156,7 @@ public abstract class Sae {
       Thresholds thresholds,
       Buffer values) {
     String op = "activate";
-    lists(op, rows, kept, features, indices, scores);
+    lists(op, rows, kept, features, indices, "scores", scores);
     Check.that(thresholds != null, op, "thresholds are missing");
     thresholds.check(op, features);
     Check.vector(op, "values", values, DType.F32, rows * kept);
@@ -164,7 +164,7 @@ public abstract class Sae {
   }
 
   /**
-   * Leaves the {@code count} largest positive values of all rows together, by (value descending,
+   * Leaves the {@code left} largest positive values of all rows together, by (value descending,
    * place in the lists ascending), or all positive ones where there are fewer; the order within a
    * row stays.
    *
@@ -173,18 +173,12 @@ public abstract class Sae {
    * @param least (1), set: the smallest value left, or 0 where none is
    */
   public final void keepLargest(
-      long rows,
-      long kept,
-      long features,
-      long count,
-      Buffer indices,
-      Buffer values,
-      Buffer least) {
+      long rows, long kept, long features, long left, Buffer indices, Buffer values, Buffer least) {
     String op = "keepLargest";
-    lists(op, rows, kept, features, indices, values);
-    Check.count(op, "count", count, 1);
+    lists(op, rows, kept, features, indices, "values", values);
+    Check.count(op, "left", left, 1);
     Check.vector(op, "least", least, DType.F32, 1);
-    doKeepLargest((int) rows, (int) kept, (int) features, (int) count, indices, values, least);
+    doKeepLargest((int) rows, (int) kept, (int) features, (int) left, indices, values, least);
   }
 
   /**
@@ -207,7 +201,7 @@ public abstract class Sae {
       Buffer toIndices,
       Buffer toValues) {
     String op = "slice";
-    lists(op, rows, kept, features, indices, values);
+    lists(op, rows, kept, features, indices, "values", values);
     Check.within(op, "low", low, 0, features);
     Check.within(op, "high", high, low, features);
     Check.vector(op, "toIndices", toIndices, DType.I32, rows * kept);
@@ -234,7 +228,7 @@ public abstract class Sae {
   public final void sumValues(
       long rows, long kept, long features, Buffer indices, Buffer values, Buffer sums) {
     String op = "sumValues";
-    lists(op, rows, kept, features, indices, values);
+    lists(op, rows, kept, features, indices, "values", values);
     Check.vector(op, "sums", sums, DType.F32, rows);
     doSumValues((int) rows, (int) kept, (int) features, indices, values, sums);
   }
@@ -418,7 +412,9 @@ public abstract class Sae {
       Buffer wDec,
       Buffer dThreshold) {
     String op = "thresholdBackward";
-    sparse(op, rows, kept, features, width, indices, scores, wDec);
+    lists(op, rows, kept, features, indices, "scores", scores);
+    Check.count(op, "width", width, 1);
+    Check.matrix(op, "wDec", wDec, features, width, width);
     Check.that(
         bandwidth > 0 && bandwidth < Float.POSITIVE_INFINITY,
         op,
@@ -510,7 +506,7 @@ public abstract class Sae {
   public final void countFired(
       long rows, long kept, long features, Buffer indices, Buffer values, Buffer counts) {
     String op = "countFired";
-    lists(op, rows, kept, features, indices, values);
+    lists(op, rows, kept, features, indices, "values", values);
     Check.vector(op, "counts", counts, DType.I32, features);
     doCountFired((int) rows, (int) kept, (int) features, indices, values, counts);
   }
@@ -635,12 +631,12 @@ public abstract class Sae {
   }
 
   private static void lists(
-      String op, long rows, long kept, long features, Buffer indices, Buffer values) {
+      String op, long rows, long kept, long features, Buffer indices, String name, Buffer values) {
     Check.count(op, "rows", rows, 0);
     Check.count(op, "K", kept, 1);
     Check.count(op, "features", features, 1);
     Check.vector(op, "indices", indices, DType.I32, rows * kept);
-    Check.vector(op, "values", values, DType.F32, rows * kept);
+    Check.vector(op, name, values, DType.F32, rows * kept);
   }
 
   private static void sparse(
@@ -652,7 +648,7 @@ public abstract class Sae {
       Buffer indices,
       Buffer values,
       Buffer wDec) {
-    lists(op, rows, kept, features, indices, values);
+    lists(op, rows, kept, features, indices, "values", values);
     Check.count(op, "width", width, 1);
     Check.matrix(op, "wDec", wDec, features, width, width);
   }
@@ -718,7 +714,7 @@ public abstract class Sae {
       Buffer values);
 
   abstract void doKeepLargest(
-      int rows, int kept, int features, int count, Buffer indices, Buffer values, Buffer least);
+      int rows, int kept, int features, int left, Buffer indices, Buffer values, Buffer least);
 
   abstract void doSlice(
       int rows,

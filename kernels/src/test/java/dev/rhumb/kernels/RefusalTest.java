@@ -667,6 +667,156 @@ class RefusalTest extends Conformance {
         .ints("indices", new int[6])
         .floats("values", 6)
         .body(c -> steer(c, new EditTable(0)));
+    lists();
+  }
+
+  private void lists() {
+    thresholds(new Call("encodeAbove"))
+        .count("rows", 3)
+        .matrix("x", 3, 4)
+        .ints("indices", new int[18])
+        .floats("values", 18)
+        .body(
+            c ->
+                sae.encodeAbove(
+                    encoder,
+                    thresholdsOf(c),
+                    c.n("rows"),
+                    c.b("x"),
+                    c.stride("x"),
+                    c.b("indices"),
+                    c.b("values")));
+    list(thresholds(new Call("activate")))
+        .floats("scores", 6)
+        .floats("values", 6)
+        .body(
+            c ->
+                sae.activate(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.b("indices"),
+                    c.b("scores"),
+                    thresholdsOf(c),
+                    c.b("values")));
+    list(new Call("keepLargest"))
+        .count("left", 4)
+        .floats("values", 6)
+        .floats("least", 1)
+        .body(
+            c ->
+                sae.keepLargest(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.n("left"),
+                    c.b("indices"),
+                    c.b("values"),
+                    c.b("least")));
+    list(new Call("slice"))
+        .count("low", 2)
+        .count("high", 5)
+        .floats("values", 6)
+        .ints("toIndices", new int[6])
+        .floats("toValues", 6)
+        .body(
+            c ->
+                sae.slice(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.n("low"),
+                    c.n("high"),
+                    c.b("indices"),
+                    c.b("values"),
+                    c.b("toIndices"),
+                    c.b("toValues")));
+    list(new Call("sumValues"))
+        .floats("values", 6)
+        .floats("sums", 3)
+        .body(
+            c ->
+                sae.sumValues(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.b("indices"),
+                    c.b("values"),
+                    c.b("sums")));
+    list(new Call("thresholdBackward"))
+        .count("width", 4)
+        .floats("g", 12)
+        .floats("scores", 6)
+        .floats("threshold", 6)
+        .floats("wDec", 24)
+        .floats("dThreshold", 6)
+        .body(
+            c ->
+                sae.thresholdBackward(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.n("width"),
+                    0.5f,
+                    c.b("g"),
+                    1,
+                    c.b("indices"),
+                    c.b("scores"),
+                    c.b("threshold"),
+                    c.b("wDec"),
+                    c.b("dThreshold")));
+    new Call("scaleRows")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("factors", 3)
+        .floats("w", 12)
+        .floats("to", 12)
+        .body(c -> sae.scaleRows(c.n("rows"), c.n("cols"), c.b("factors"), c.b("w"), 1, c.b("to")));
+    new Call("dotRows")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("a", 12)
+        .floats("b", 12)
+        .floats("dots", 3)
+        .body(c -> sae.dotRows(c.n("rows"), c.n("cols"), c.b("a"), c.b("b"), c.b("dots")));
+    thresholds(new Call("steerAbove"))
+        .count("rows", 3)
+        .floats("wDec", 24)
+        .floats("bDec", 4)
+        .matrix("x", 3, 4)
+        .matrix("y", 3, 4)
+        .ints("indices", new int[18])
+        .floats("values", 18)
+        .body(
+            c ->
+                sae.steerAbove(
+                    encoder,
+                    thresholdsOf(c),
+                    c.b("wDec"),
+                    c.b("bDec"),
+                    c.n("rows"),
+                    c.b("x"),
+                    c.stride("x"),
+                    new EditTable(0),
+                    c.b("y"),
+                    c.stride("y"),
+                    c.b("indices"),
+                    c.b("values")));
+  }
+
+  private static Call list(Call call) {
+    return call.count("rows", 3)
+        .count("K", 2)
+        .count("features", 6)
+        .ints("indices", 0, 5, 1, -1, 3, 4);
+  }
+
+  private static Call thresholds(Call call) {
+    return call.floats("threshold", 6).floats("gain", 6).floats("offset", 6);
+  }
+
+  private static Thresholds thresholdsOf(Call c) {
+    return new Thresholds(c.b("threshold"), c.b("gain"), c.b("offset"));
   }
 
   private void steer(Call c, EditTable edits) {
@@ -821,8 +971,19 @@ class RefusalTest extends Conformance {
       for (String op : new String[] {"gather", "scatterAdd"}) {
         spoiltInts(op, "ids", "row 2", 0, 5, bad);
       }
-      for (String op : new String[] {"decode", "saeBackward", "countFired"}) {
-        spoiltInts(op, "indices", "row 1", 0, 1, 2, bad, 4, 5);
+      for (String op :
+          new String[] {
+            "decode",
+            "saeBackward",
+            "countFired",
+            "activate",
+            "keepLargest",
+            "slice",
+            "sumValues",
+            "thresholdBackward"
+          }) {
+        // -1 ends a row.
+        spoiltInts(op, "indices", "row 1", 0, 1, 2, bad == Sae.END ? -2 : bad, 4, 5);
       }
     }
     spoiltInts("softmaxCrossEntropy", "targets", "row 1", 0, 7, 0);

@@ -456,7 +456,7 @@ class SaeConformanceTest extends Conformance {
         });
   }
 
-  private static EditTable edits(int features, EditTable.Stage stage, EditTable.Write write) {
+  static EditTable edits(int features, EditTable.Stage stage, EditTable.Write write) {
     EditTable edits = new EditTable(2);
     edits.stage(stage);
     edits.write(write);
