@@ -16,6 +16,11 @@ final class HostMatrix implements AutoCloseable {
     buffer = Buffer.wrap(DType.F32, arena.allocate(count * Float.BYTES, Buffer.ALIGNMENT));
   }
 
+  /** Of so many elements, all 0. */
+  static HostMatrix of(long count) {
+    return new HostMatrix(count);
+  }
+
   /** The transpose of {@code source} (rows, cols). */
   static HostMatrix transposeOf(Buffer source, int rows, int cols) {
     HostMatrix target = new HostMatrix((long) rows * cols);

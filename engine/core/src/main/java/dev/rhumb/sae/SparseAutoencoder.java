@@ -1,28 +1,21 @@
 package dev.rhumb.sae;
 
-import dev.rhumb.checkpoint.AtomicFiles;
-import dev.rhumb.checkpoint.FolderLock;
-import dev.rhumb.checkpoint.FormatException;
 import dev.rhumb.checkpoint.Json;
-import dev.rhumb.checkpoint.JsonObject;
-import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.kernels.Buffer;
-import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 
 /**
  * A sparse autoencoder on raw hidden states of a site. Scores are W_enc (x - b_dec) + b_enc; by its
  * {@link SaeArchitecture} they select features, with activations z; x^ = the sum of z_f W_dec[f], +
- * b_dec. Rows of W_dec have unit norm, so an activation says how far it moves the hidden state.
+ * b_dec. Trained here, rows of W_dec have unit norm, so that an activation says how far it moves
+ * the hidden state; read from elsewhere, they are as they were.
  *
  * <p>Files, in the layout that SAELens reads: {@code cfg.json} and {@code sae_weights.safetensors}
  * with W_enc (D, F), W_dec (F, D), b_enc (F), b_dec (D); a JumpReLU's threshold (F); a gated one's
@@ -33,12 +26,10 @@ import java.util.Map;
  */
 public final class SparseAutoencoder implements AutoCloseable {
   /** The name of the configuration in its folder. */
-  public static final String CONFIG_FILE = "cfg.json";
+  public static final String CONFIG_FILE = SaeLensFiles.CONFIG;
 
   /** The name of the weights in its folder. */
-  public static final String WEIGHTS_FILE = "sae_weights.safetensors";
-
-  private static final int MOST = 1 << 24;
+  public static final String WEIGHTS_FILE = SaeLensFiles.WEIGHTS;
 
   /** Entries of lists that are worked on at a time, about. */
   private static final int ENTRIES = 1 << 20;
@@ -310,6 +301,11 @@ public final class SparseAutoencoder implements AutoCloseable {
     return modelFolder.resolve("sae").resolve(site.folder());
   }
 
+  /** Its weights; owned by this object. */
+  SaeWeights weights() {
+    return weights;
+  }
+
   /**
    * Writes both files, each whole or not at all.
    *
@@ -317,126 +313,18 @@ public final class SparseAutoencoder implements AutoCloseable {
    * @throws dev.rhumb.checkpoint.FolderInUseException when somebody else writes to the folder
    */
   public void save(Path folder) {
-    try (FolderLock _ = FolderLock.take(folder, "writing an autoencoder")) {
-      write(folder);
-    }
-  }
-
-  private void write(Path folder) {
-    long f = features();
-    long d = width();
-    Map<String, Object> about = new LinkedHashMap<>();
-    about.put("hook_name", site.toString());
-    about.put("rhumb", metadata);
-    Map<String, Object> config = new LinkedHashMap<>();
-    config.put("d_in", d);
-    config.put("d_sae", f);
-    config.put("dtype", "float32");
-    config.put("device", "cpu");
-    config.put("apply_b_dec_to_input", true);
-    config.put("normalize_activations", "none");
-    config.put("reshape_activations", "none");
-    config.put("metadata", about);
-    if (architecture == SaeArchitecture.TOP_K) {
-      config.put("k", kept);
-    }
-    config.put("architecture", architecture.label());
-    try (HostMatrix transposed = HostMatrix.transposeOf(weights.encoder, features(), width())) {
-      List<Safetensors.Tensor> tensors = new ArrayList<>();
-      tensors.add(new Safetensors.Tensor("W_enc", new long[] {d, f}, transposed.buffer()));
-      tensors.add(new Safetensors.Tensor("W_dec", new long[] {f, d}, weights.decoder));
-      perFeature()
-          .forEach(
-              (name, buffer) -> tensors.add(new Safetensors.Tensor(name, new long[] {f}, buffer)));
-      tensors.add(new Safetensors.Tensor("b_dec", new long[] {d}, weights.decoderBias));
-      Safetensors.write(folder.resolve(WEIGHTS_FILE), Map.of("format", "pt"), tensors);
-    }
-    AtomicFiles.writeString(folder.resolve(CONFIG_FILE), Json.write(config));
-  }
-
-  /** The tensors of one number for each feature, by their names in the file. */
-  private Map<String, Buffer> perFeature() {
-    Map<String, Buffer> buffers = new LinkedHashMap<>();
-    boolean gated = architecture == SaeArchitecture.GATED;
-    buffers.put(gated ? "b_gate" : "b_enc", weights.encoderBias);
-    if (gated) {
-      buffers.put("r_mag", weights.magnitudeScale);
-      buffers.put("b_mag", weights.magnitudeBias);
-    }
-    if (architecture == SaeArchitecture.JUMP_RELU) {
-      buffers.put("threshold", weights.threshold);
-    }
-    return buffers;
+    SaeLensFiles.write(this, folder);
   }
 
   /**
-   * Reads both files.
+   * Reads both files, of this library or of SAELens: {@link SaeLayout#SAELENS}.
    *
    * @return the autoencoder, which the caller closes
-   * @throws FormatException when a file is unsound, or describes another kind of autoencoder
+   * @throws dev.rhumb.checkpoint.FormatException when a file is unsound, or describes another kind
+   *     of autoencoder
    */
   public static SparseAutoencoder load(Kernels kernels, Path folder) {
-    JsonObject config = Json.readObject(folder.resolve(CONFIG_FILE));
-    SaeArchitecture architecture;
-    try {
-      architecture = SaeArchitecture.of(config.string("architecture"));
-    } catch (IllegalArgumentException e) {
-      throw config.refuse(
-          "architecture", "is \"" + config.string("architecture") + "\"", e.getMessage());
-    }
-    demand(config, "dtype", "float32");
-    if (config.has("normalize_activations")) {
-      demand(config, "normalize_activations", "none");
-    }
-    if (!config.flag("apply_b_dec_to_input")) {
-      throw config.refuse(
-          "apply_b_dec_to_input",
-          "is false",
-          "add W_enc b_dec to b_enc and write true: the encoder here reads x - b_dec");
-    }
-    int width = config.integer("d_in", 1, MOST);
-    int features = config.integer("d_sae", 1, MOST);
-    int kept = architecture == SaeArchitecture.TOP_K ? config.integer("k", 1, features) : features;
-    JsonObject about = config.object("metadata");
-    Site site;
-    try {
-      site = Site.parse(about.string("hook_name"));
-    } catch (IllegalArgumentException e) {
-      throw about.refuse("hook_name", "is no site", e.getMessage());
-    }
-    Map<String, Object> metadata = new LinkedHashMap<>();
-    if (about.has("rhumb")) {
-      JsonObject ours = about.object("rhumb");
-      ours.keys().forEach(key -> metadata.put(key, ours.value(key)));
-    }
-    try (Safetensors file = Safetensors.load(folder.resolve(WEIGHTS_FILE));
-        HostMatrix transposed =
-            HostMatrix.transposeOf(
-                file.tensor("W_enc", DType.F32, width, features), width, features)) {
-      SparseAutoencoder sae =
-          new SparseAutoencoder(kernels, site, features, width, architecture, kept, metadata);
-      try {
-        sae.weights.encoder.copyFrom(transposed.buffer());
-        file.copyTo("W_dec", sae.weights.decoder, features, width);
-        sae.perFeature().forEach((name, buffer) -> file.copyTo(name, buffer, features));
-        file.copyTo("b_dec", sae.weights.decoderBias, width);
-        sae.refresh(kernels);
-        return sae;
-      } catch (RuntimeException e) {
-        sae.close();
-        throw e instanceof ArithmeticException
-            ? new FormatException(
-                folder.resolve(WEIGHTS_FILE), "weights", e.getMessage(), "train the SAE anew")
-            : e;
-      }
-    }
-  }
-
-  private static void demand(JsonObject config, String key, String value) {
-    if (!config.string(key).equals(value)) {
-      throw config.refuse(
-          key, "is \"" + config.string(key) + "\"", "only \"" + value + "\" can be read");
-    }
+    return SaeLensFiles.read(kernels, folder, null);
   }
 
   @Override

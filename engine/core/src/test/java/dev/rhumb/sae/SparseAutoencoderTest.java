@@ -190,8 +190,7 @@ class SparseAutoencoderTest {
     "'\"k\": 2', '\"k\": 7', k",
     "'\"d_in\": 4', '\"d_in\": 5', W_enc",
     "'\"block 0\"', '\"blocks.8.hook\"', hook_name",
-    "'\"apply_b_dec_to_input\": true', '\"apply_b_dec_to_input\": false', apply_b_dec_to_input",
-    "'\"float32\"', '\"bfloat16\"', dtype"
+    "'\"float32\"', '\"int8\"', dtype"
   })
   void refusesOtherConfigurations(String find, String write, String named) throws Exception {
     try (SparseAutoencoder sae = golden()) {
