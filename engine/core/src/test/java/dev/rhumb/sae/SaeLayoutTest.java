@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.checkpoint.Bfloat16;
 import dev.rhumb.checkpoint.FormatException;
 import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.Buffer;
@@ -114,7 +115,7 @@ class SaeLayoutTest {
   private static double rounded(double value, String dtype) {
     return switch (dtype) {
       case "F16" -> Float.float16ToFloat(Float.floatToFloat16((float) value));
-      case "BF16" -> HostRows.widened(HostRows.rounded((float) value));
+      case "BF16" -> Bfloat16.toFloat(Bfloat16.of((float) value));
       default -> (float) value;
     };
   }
@@ -144,7 +145,7 @@ class SaeLayoutTest {
       for (double value : tensor.values) {
         switch (dtype) {
           case "F16" -> file8.putShort(Float.floatToFloat16((float) value));
-          case "BF16" -> file8.putShort(HostRows.rounded((float) value));
+          case "BF16" -> file8.putShort(Bfloat16.of((float) value));
           case "F64" -> file8.putDouble(value);
           default -> file8.putFloat((float) value);
         }
