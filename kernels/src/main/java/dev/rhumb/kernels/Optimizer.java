@@ -42,6 +42,25 @@ public abstract class Optimizer {
     doAdam(count, x, gradient, m, v, gradScale, lr, beta1, beta2, eps, weightDecay, step);
   }
 
+  /**
+   * A step of an exponential moving average (Polyak averaging): average = decay average + (1 -
+   * decay) x.
+   *
+   * @param x (count)
+   * @param decay from 0 to 1
+   * @param average (count), updated
+   */
+  public final void average(long count, Buffer x, float decay, Buffer average) {
+    Check.that(count >= 0, "average", "count = " + count);
+    Check.that(
+        decay >= 0 && decay <= 1, "average", "decay = " + decay + ", but it must be from 0 to 1");
+    Check.vector("average", "x", x, DType.F32, count);
+    Check.vector("average", "average", average, DType.F32, count);
+    doAverage(count, x, decay, average);
+  }
+
+  abstract void doAverage(long count, Buffer x, float decay, Buffer average);
+
   abstract void doAdam(
       long count,
       Buffer x,

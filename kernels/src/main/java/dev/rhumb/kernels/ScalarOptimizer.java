@@ -38,4 +38,14 @@ final class ScalarOptimizer extends Optimizer {
       set(xs, i, value - (double) lr * weightDecay * value - lr * move);
     }
   }
+
+  @Override
+  void doAverage(long count, Buffer x, float decay, Buffer average) {
+    MemorySegment xs = x.segment();
+    MemorySegment averages = average.segment();
+    for (long i = 0; i < count; i++) {
+      double before = get(averages, i);
+      set(averages, i, decay * before + (1 - (double) decay) * get(xs, i));
+    }
+  }
 }

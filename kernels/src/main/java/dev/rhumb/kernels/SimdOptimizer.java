@@ -14,6 +14,7 @@ final class SimdOptimizer extends Optimizer {
 
   private final Workers workers;
   private final Workers.Task task = this::chunk;
+  private final Workers.Task averageTask = this::averageChunk;
 
   // The arguments of the call under way, and what follows from them.
   private long count;
@@ -82,6 +83,27 @@ final class SimdOptimizer extends Optimizer {
       FloatVector move = first.mul(rate).div(second.mul(scale2).sqrt().add(eps));
       FloatVector value = load(x + at, mask);
       store(value.fma(FloatVector.broadcast(F, keep), value).add(move), x + at, mask);
+    }
+  }
+
+  @Override
+  void doAverage(long count, Buffer x, float decay, Buffer average) {
+    this.count = count;
+    this.x = x.segment().address();
+    m = average.segment().address();
+    beta1 = decay;
+    rest1 = (float) (1 - (double) decay);
+    workers.run(Simd.chunks(count, CHUNK), 3 * count, averageTask);
+  }
+
+  private void averageChunk(int chunk, int worker) {
+    long from = (long) chunk * CHUNK;
+    int elements = (int) Math.min(CHUNK, count - from);
+    for (int i = 0; i < elements; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, elements);
+      long at = (from + i) * 4;
+      FloatVector before = load(m + at, mask).mul(beta1);
+      store(load(x + at, mask).fma(FloatVector.broadcast(F, rest1), before), m + at, mask);
     }
   }
 }

@@ -520,4 +520,131 @@ class GradientTest extends Conformance {
           });
     }
   }
+
+  /** What the sampled losses have of a score: their part of the loss. */
+  private interface Part {
+    double at(int row, double[] scores);
+  }
+
+  /** The mean over rows of a loss of the scores h w^T. */
+  private static double ofScores(double[][] h, double[][] w, Part part) {
+    double total = 0;
+    for (int r = 0; r < h.length; r++) {
+      double[] scores = new double[w.length];
+      for (int c = 0; c < w.length; c++) {
+        for (int d = 0; d < h[r].length; d++) {
+          scores[c] += h[r][d] * w[c][d];
+        }
+      }
+      total += part.at(r, scores);
+    }
+    return total / h.length;
+  }
+
+  @Test
+  void sampledSoftmaxWithHits() {
+    int rows = 6;
+    int classes = 23;
+    int width = 7;
+    int[] sample = {0, 2, 5, 6, 11, 19};
+    each(
+        (kernels, memory) -> {
+          Matrix h = memory.matrix(rows, width, width, (r, c) -> 3 * memory.uniform());
+          Matrix w = memory.matrix(classes, width, width);
+          Ints targets = memory.ints(rows, r -> r % 2 == 0 ? 5 : memory.below(classes));
+          Ints negatives = memory.ints(sample);
+          Matrix bias = memory.vector(sample.length);
+          Matrix targetBias = memory.vector(classes);
+          Matrix loss = memory.vector(1);
+          Matrix dh = memory.matrix(rows, width, width);
+          Matrix dw = memory.matrix(classes, width, width, (r, c) -> 0);
+          kernels
+              .loss()
+              .sampledSoftmaxCrossEntropy(
+                  rows,
+                  sample.length,
+                  classes,
+                  width,
+                  h.buffer,
+                  w.buffer,
+                  targets.buffer,
+                  negatives.buffer,
+                  bias.buffer,
+                  targetBias.buffer,
+                  loss.buffer,
+                  dh.buffer,
+                  dw.buffer);
+          double[][] hidden = doubles(h);
+          double[][] weights = doubles(w);
+          Part part =
+              (r, scores) -> {
+                int target = targets.was(r);
+                double wanted = scores[target] + targetBias.was(target);
+                double sum = Math.exp(wanted);
+                for (int j = 0; j < sample.length; j++) {
+                  sum += sample[j] == target ? 0 : Math.exp(scores[sample[j]] + bias.was(j));
+                }
+                return Math.log(sum) - wanted;
+              };
+          ToDoubleFunction<double[][]> mean = changed -> ofScores(hidden, weights, part);
+          check("gradient of sampledSoftmaxCrossEntropy in h", dh, hidden, mean);
+          check("gradient of sampledSoftmaxCrossEntropy in w", dw, weights, mean);
+          loss.check("loss", width, (none, zero) -> mean.applyAsDouble(null));
+        });
+  }
+
+  @Test
+  void binaryCrossEntropyWithRepeats() {
+    int rows = 6;
+    int classes = 9;
+    int width = 7;
+    int negatives = 10;
+    float weight = .3f;
+    each(
+        (kernels, memory) -> {
+          Matrix h = memory.matrix(rows, width, width, (r, c) -> 3 * memory.uniform());
+          Matrix w = memory.matrix(classes, width, width);
+          Ints targets = memory.ints(rows, r -> 1 + memory.below(classes - 1));
+          Matrix loss = memory.vector(1);
+          Matrix dh = memory.matrix(rows, width, width);
+          Matrix dw = memory.matrix(classes, width, width, (r, c) -> 0);
+          kernels
+              .loss()
+              .binaryCrossEntropy(
+                  rows,
+                  negatives,
+                  classes,
+                  width,
+                  h.buffer,
+                  w.buffer,
+                  targets.buffer,
+                  0,
+                  null,
+                  null,
+                  null,
+                  7,
+                  9,
+                  weight,
+                  loss.buffer,
+                  dh.buffer,
+                  dw.buffer);
+          double[][] hidden = doubles(h);
+          double[][] weights = doubles(w);
+          Part part =
+              (r, scores) -> {
+                int target = targets.was(r);
+                double sum = weight * Math.log1p(Math.exp(-scores[target]));
+                for (int j = 0; j < negatives; j++) {
+                  double bits = Integer.toUnsignedLong(Philox.bits(7, 9, r, j));
+                  int place = 1 + (int) (bits * 0x1p-32 * (classes - 2));
+                  sum += Math.log1p(Math.exp(scores[place >= target ? place + 1 : place]));
+                }
+                return sum / (1 + negatives);
+              };
+          ToDoubleFunction<double[][]> mean = changed -> ofScores(hidden, weights, part);
+          check("gradient of binaryCrossEntropy in h", dh, hidden, mean);
+          check("gradient of binaryCrossEntropy in w", dw, weights, mean);
+          loss.check("loss", width, (none, zero) -> mean.applyAsDouble(null));
+        });
+  }
 }

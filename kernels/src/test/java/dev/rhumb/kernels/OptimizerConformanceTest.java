@@ -63,4 +63,22 @@ class OptimizerConformanceTest extends Conformance {
     adam(67, 3, 0.5f, 1e15);
     adam(67, 1_000_000, 0, 1);
   }
+
+  @Test
+  void average() {
+    for (int n : DenseConformanceTest.with(SIZES, 40_009)) {
+      for (float decay : new float[] {0, 0.999f, 1}) {
+        each(
+            (kernels, memory) -> {
+              Matrix x = memory.vector(n);
+              Matrix average = memory.vector(n);
+              kernels.optimizer().average(n, x.buffer, decay, average.buffer);
+              average.check(
+                  "average",
+                  2,
+                  (none, i) -> decay * average.was(i) + (1 - (double) decay) * x.was(i));
+            });
+      }
+    }
+  }
 }

@@ -130,6 +130,80 @@ class RefusalTest extends Conformance {
                         c.b("loss"),
                         c.b("dh"),
                         c.b("dw")));
+    new Call("sampledSoftmaxCrossEntropy")
+        .count("rows", 3)
+        .count("negatives", 2)
+        .count("classes", 7)
+        .count("width", 5)
+        .floats("h", 15)
+        .floats("w", 35)
+        .ints("targets", 0, 6, 3)
+        .ints("sample", 2, 3)
+        .floats("bias", 2)
+        .floats("targetBias", 7)
+        .floats("loss", 1)
+        .floats("dh", 15)
+        .floats("dw", 35)
+        .body(
+            c ->
+                kernels
+                    .loss()
+                    .sampledSoftmaxCrossEntropy(
+                        c.n("rows"),
+                        c.n("negatives"),
+                        c.n("classes"),
+                        c.n("width"),
+                        c.b("h"),
+                        c.b("w"),
+                        c.b("targets"),
+                        c.b("sample"),
+                        c.b("bias"),
+                        c.b("targetBias"),
+                        c.b("loss"),
+                        c.b("dh"),
+                        c.b("dw")));
+    new Call("binaryCrossEntropy")
+        .count("rows", 3)
+        .count("negatives", 2)
+        .count("classes", 7)
+        .count("width", 5)
+        .floats("h", 15)
+        .floats("w", 35)
+        .ints("targets", 1, 6, 3)
+        .count("groups", 2)
+        .ints("groupOffsets", 0, 2, 3)
+        .ints("excludedOffsets", 0, 2, 3)
+        .ints("excluded", 1, 6, 3)
+        .floats("loss", 1)
+        .floats("dh", 15)
+        .floats("dw", 35)
+        .body(
+            c ->
+                kernels
+                    .loss()
+                    .binaryCrossEntropy(
+                        c.n("rows"),
+                        c.n("negatives"),
+                        c.n("classes"),
+                        c.n("width"),
+                        c.b("h"),
+                        c.b("w"),
+                        c.b("targets"),
+                        c.n("groups"),
+                        c.b("groupOffsets"),
+                        c.b("excludedOffsets"),
+                        c.b("excluded"),
+                        1,
+                        2,
+                        1,
+                        c.b("loss"),
+                        c.b("dh"),
+                        c.b("dw")));
+    new Call("average")
+        .count("count", 9)
+        .floats("x", 9)
+        .floats("average", 9)
+        .body(c -> kernels.optimizer().average(c.n("count"), c.b("x"), .9f, c.b("average")));
     new Call("adam")
         .count("count", 9)
         .floats("x", 9)
@@ -988,6 +1062,15 @@ class RefusalTest extends Conformance {
     }
     spoiltInts("softmaxCrossEntropy", "targets", "row 1", 0, 7, 0);
     spoiltInts("softmaxCrossEntropy", "targets", "row 2", 0, 6, -1);
+    spoiltInts("sampledSoftmaxCrossEntropy", "targets", "row 1", 0, 7, 0);
+    spoiltInts("sampledSoftmaxCrossEntropy", "sample", "sample", 3, 7);
+    spoiltInts("sampledSoftmaxCrossEntropy", "sample", "sample", 3, 3);
+    spoiltInts("sampledSoftmaxCrossEntropy", "sample", "sample", -1, 3);
+    spoiltInts("binaryCrossEntropy", "targets", "row 0", 0, 6, 3);
+    spoiltInts("binaryCrossEntropy", "targets", "row 1", 1, 7, 3);
+    spoiltInts("binaryCrossEntropy", "excluded", "group 0", 1, 1, 3);
+    spoiltInts("binaryCrossEntropy", "excluded", "group 0", 0, 1, 3);
+    spoiltInts("binaryCrossEntropy", "excluded", "group 1", 1, 6, 7);
   }
 
   @Test
@@ -997,7 +1080,11 @@ class RefusalTest extends Conformance {
         spoiltInts(op, "offsets", "offsets", bad);
       }
     }
+    for (int[] bad : new int[][] {{0, 2, 1}, {1, 2, 3}, {0, 1, 4}, {0, -1, 3}, {0, 2, 2}}) {
+      spoiltInts("binaryCrossEntropy", "groupOffsets", "groupOffsets", bad);
+    }
     for (int[] bad : new int[][] {{0, 2, 1}, {1, 2, 3}, {0, 1, 4}, {0, -1, 3}}) {
+      spoiltInts("binaryCrossEntropy", "excludedOffsets", "excludedOffsets", bad);
       spoiltInts("topItems", "excludedOffsets", "excludedOffsets", bad);
     }
     for (int[] bad : new int[][] {{0, 1, 2, 3, 4, 6}, {0, 1, 1, 3, 4, 5}, {-1, 1, 2, 3, 4, 5}}) {

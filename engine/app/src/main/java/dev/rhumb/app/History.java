@@ -1,19 +1,26 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.fixed;
+
 import dev.rhumb.app.terminal.Console;
 import dev.rhumb.app.terminal.Progress;
 import dev.rhumb.train.EpochReport;
+import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingListener;
+import dev.rhumb.train.Validation;
 
 /** Shows a training run as it goes. */
 final class History implements TrainingListener, AutoCloseable {
   private final Console console;
   private final int epochs;
+  private final boolean bySteps;
   private Progress progress;
+  private int first;
 
-  History(Console console, int epochs) {
+  History(Console console, TrainingConfig config) {
     this.console = console;
-    this.epochs = epochs;
+    epochs = config.maxEpochs();
+    bySteps = config.validation().unit() == Validation.Unit.STEPS;
   }
 
   @Override
@@ -27,19 +34,23 @@ final class History implements TrainingListener, AutoCloseable {
         String.format(java.util.Locale.ROOT, "at most; epoch %d, loss %.3f", epoch, loss));
   }
 
-  private int first;
-
   @Override
   public void onEpoch(EpochReport report) {
     if (progress != null) {
       progress.close();
     }
+    String validation =
+        report.validated()
+            ? "validation NDCG@10 %s  HR@10 %s"
+                .formatted(
+                    fixed(report.validationNdcg(), 4), fixed(report.validationHitRate(), 4))
+            : "not validated";
     console.say(
-        "  epoch %3d  loss %7.4f  validation NDCG@10 %.4f  HR@10 %.4f  %5.1f s%s",
+        "  epoch %3d%s  loss %7.4f  %s  %5.1f s%s",
         report.epoch(),
+        bySteps ? "  step %6d".formatted(report.step()) : "",
         report.loss(),
-        report.validationNdcg(),
-        report.validationHitRate(),
+        validation,
         report.trainSeconds() + report.validationSeconds(),
         report.best() ? "  best" : "");
   }

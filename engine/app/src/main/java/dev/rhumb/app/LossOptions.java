@@ -75,6 +75,18 @@ final class LossOptions {
     if (power != null && proposal != Proposals.POPULARITY) {
       throw new Refusal("--popularity-power", "has no use", "add --proposal popularity");
     }
+    if (negatives != null) {
+      TrainingOptions.bounds(
+          "--negatives", negatives, negatives >= 1 && negatives <= 1 << 20, "from 1 to 1048576");
+    }
+    if (power != null) {
+      TrainingOptions.bounds(
+          "--popularity-power", power, power >= 0 && power <= 1, "from 0 to 1");
+    }
+    if (calibration != null) {
+      TrainingOptions.bounds(
+          "--gbce-t", calibration, calibration >= 0 && calibration <= 1, "from 0 to 1");
+    }
     return switch (loss) {
       case CE -> new Objective.CrossEntropy();
       case SAMPLED -> new Objective.SampledSoftmax(negatives(1000), proposal());

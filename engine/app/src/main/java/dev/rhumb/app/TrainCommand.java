@@ -24,7 +24,7 @@ import picocli.CommandLine.Option;
 final class TrainCommand extends Command {
   @Mixin private DataOptions data;
   @Mixin private EngineOptions engine;
-  @Mixin private LossOptions loss;
+  @Mixin private TrainingOptions training;
 
   @Option(
       names = {"--model", "--out"},
@@ -65,40 +65,6 @@ final class TrainCommand extends Command {
   private float dropout;
 
   @Option(
-      names = "--batch",
-      defaultValue = "128",
-      description = "Users in a step (default: ${DEFAULT-VALUE}).")
-  private int batch;
-
-  @Option(
-      names = "--lr",
-      defaultValue = "0.001",
-      description = "Learning rate of Adam (default: ${DEFAULT-VALUE}).")
-  private float learningRate;
-
-  @Option(
-      names = "--clip",
-      defaultValue = "0",
-      description = "Largest norm of the gradient; 0 for no limit (default: ${DEFAULT-VALUE}).")
-  private float clipNorm;
-
-  @Option(
-      names = "--epochs",
-      defaultValue = "100",
-      description = "Most passes over the users (default: ${DEFAULT-VALUE}).")
-  private int epochs;
-
-  @Option(
-      names = "--patience",
-      defaultValue = "10",
-      description =
-          "Epochs without a better validation NDCG@10 before it stops (default: ${DEFAULT-VALUE}).")
-  private int patience;
-
-  @Option(names = "--seed", defaultValue = "1", description = "(default: ${DEFAULT-VALUE})")
-  private long seed;
-
-  @Option(
       names = "--split",
       defaultValue = "leave-one-out",
       description =
@@ -113,9 +79,7 @@ final class TrainCommand extends Command {
   @Override
   Map<String, Object> work(Console console) {
     SplitKind kind = SplitKind.of(split);
-    TrainingConfig config =
-        new TrainingConfig(seed, batch, learningRate, 0, clipNorm, epochs, patience)
-            .withObjective(loss.objective());
+    TrainingConfig config = training.config();
     try (Kernels kernels = engine.open();
         Dataset dataset = data.open(DataFolders.DEFAULT)) {
       ModelConfig model =
@@ -148,7 +112,7 @@ final class TrainCommand extends Command {
       TrainingConfig config,
       Path folder,
       boolean resume) {
-    try (History listener = new History(console, config.maxEpochs())) {
+    try (History listener = new History(console, config)) {
       return dev.rhumb.train.Trainer.train(kernels, split, model, config, folder, resume, listener);
     }
   }

@@ -20,13 +20,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
- * Trains a transformer into a model folder: an epoch over the shuffled users, validation, a
- * checkpoint; the folder's weights are those of the best epoch by validation NDCG@10. Killed at any
- * moment, a run resumes after its last whole epoch and gives the same bits as one that was left
- * alone, for any number of threads.
+ * Trains a transformer into a model folder: epochs over the shuffled users, validation, a
+ * checkpoint; the folder's weights are those of the best validation. Killed at any moment, a run
+ * resumes after its last report and gives the same bits as one that was left alone, for any number
+ * of threads.
  */
 public final class Trainer implements AutoCloseable {
   private static final float BETA1 = 0.9f;
@@ -42,6 +43,9 @@ public final class Trainer implements AutoCloseable {
   private final Model model;
   private final Parameters m;
   private final Parameters v;
+  private final List<Tensor> tensors;
+  private final Parameters average;
+  private final Model best;
   private final TrainingPass pass;
   private final Batch batch;
   private final Buffer norm;
@@ -49,6 +53,10 @@ public final class Trainer implements AutoCloseable {
   private final int[] users;
   private final int[] window;
   private final List<EpochReport> history = new ArrayList<>();
+  private final int stepsPerEpoch;
+  private final long steps;
+  private int[] order;
+  private int orderEpoch;
   private long step;
 
   private Trainer(
@@ -77,25 +85,43 @@ public final class Trainer implements AutoCloseable {
               + split.name()
               + "' has no validation case; give more users or longer histories");
     }
+    stepsPerEpoch = (users.length + config.batch() - 1) / config.batch();
+    steps = (long) config.maxEpochs() * stepsPerEpoch;
+    if (config.schedule().warmUpSteps() > steps) {
+      throw new IllegalArgumentException(
+          "training: a warm-up of "
+              + config.schedule().warmUpSteps()
+              + " steps must be at most "
+              + steps
+              + ", all steps of "
+              + config.maxEpochs()
+              + " epochs");
+    }
     window = new int[t + 1];
     int rows = (int) Math.min((long) config.batch() * t, largestBatch(t));
     model = Model.initialise(kernels, architecture, config.seed());
     m = new Parameters(kernels, architecture);
     v = new Parameters(kernels, architecture);
+    tensors = model.parameters().tensors();
+    average = config.averageDecay() > 0 ? new Parameters(kernels, architecture) : null;
+    best = average == null ? model : new Model(architecture, average);
+    if (average != null) {
+      average.copyFrom(model.parameters());
+    }
     pass = new TrainingPass(kernels, model, config.objective(), targetCounts(), rows);
     batch = new Batch(kernels, config.batch(), rows);
     norm = kernels.allocate(DType.F32, 1);
   }
 
   /**
-   * Trains until no epoch has been better for {@code patience} epochs, or {@code maxEpochs} are
-   * done.
+   * Trains until no validation has been better for {@code patience} validations, or {@code
+   * maxEpochs} are done.
    *
    * @param folder the model folder, made if need be
    * @param resume go on with the run that the folder holds, if it holds one; without it such a
    *     folder is refused
    * @throws TrainingDivergedException when a value is not finite any more; the checkpoint of the
-   *     last whole epoch stays
+   *     last report stays
    * @throws IllegalArgumentException when the folder holds a run and resume is false, or that run
    *     has other settings
    * @throws dev.rhumb.checkpoint.FolderInUseException when somebody else writes to the folder
@@ -121,7 +147,7 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  /** The epochs of the run that a model folder holds; empty where it holds none. */
+  /** The reports of the run that a model folder holds; empty where it holds none. */
   public static List<EpochReport> history(Path folder) {
     TrainingState state = new TrainingState(folder);
     return state.exists() ? state.history() : List.of();
@@ -138,7 +164,7 @@ public final class Trainer implements AutoCloseable {
             + " "
             + split.train().dataset().fingerprint();
     if (state.exists()) {
-      step = state.read(identity, history, model.parameters(), m, v);
+      step = state.read(identity, history, model.parameters(), m, v, average);
     }
     ModelFolder.writeDescription(
         folder,
@@ -149,79 +175,152 @@ public final class Trainer implements AutoCloseable {
             split.train().dataset().fingerprint(),
             split.name(),
             settings));
-    try (Evaluator evaluator = new Evaluator(kernels, model)) {
-      while (history.size() < config.maxEpochs()
-          && history.size() - bestEpoch() < config.patience()) {
-        int epoch = history.size() + 1;
-        long start = System.nanoTime();
-        double loss = epoch(epoch);
-        long trained = System.nanoTime();
-        RankingMetrics metrics = evaluator.evaluate(split.validation(), 10);
-        long validated = System.nanoTime();
-        boolean best =
-            history.isEmpty() || metrics.ndcg() > history.get(bestEpoch() - 1).validationNdcg();
-        EpochReport report =
-            new EpochReport(
-                epoch,
-                loss,
-                metrics.ndcg(),
-                metrics.hitRate(),
-                (trained - start) * 1e-9,
-                (validated - trained) * 1e-9,
-                best);
+    try (Evaluator evaluator = new Evaluator(kernels, best)) {
+      while (step < steps && validationsSinceBest() < config.patience()) {
+        EpochReport report = report(evaluator);
         history.add(report);
-        // The weights first: a run killed between the two files redoes the epoch and writes the
+        // The weights first: a run killed between the two files redoes the steps and writes the
         // same weights again.
-        if (best) {
-          ModelFolder.writeWeights(folder, model.parameters());
+        if (report.best()) {
+          ModelFolder.writeWeights(folder, best.parameters());
         }
-        state.write(identity, step, history, model.parameters(), m, v);
+        state.write(identity, step, history, model.parameters(), m, v, average);
         listener.onEpoch(report);
       }
     }
-    return new TrainingResult(history, bestEpoch());
+    return new TrainingResult(history, bestSoFar().epoch());
   }
 
-  private int bestEpoch() {
-    int best = 0;
+  /** Trains up to the next report, and validates where it is time. */
+  private EpochReport report(Evaluator evaluator) {
+    Validation validation = config.validation();
+    boolean bySteps = validation.unit() == Validation.Unit.STEPS;
+    int cycle = bySteps ? validation.every() : stepsPerEpoch;
+    long last = Math.min(steps, (step / cycle + 1) * cycle);
+    int epoch = epoch(last);
+    long start = System.nanoTime();
+    double loss = train(last);
+    long trained = System.nanoTime();
+    if (!bySteps && epoch % validation.every() != 0 && last < steps) {
+      return new EpochReport(
+          epoch,
+          step,
+          loss,
+          learningRate(),
+          Double.NaN,
+          Double.NaN,
+          (trained - start) * 1e-9,
+          0,
+          false);
+    }
+    RankingMetrics metrics = evaluator.evaluate(split.validation(), 10);
+    EpochReport report =
+        new EpochReport(
+            epoch,
+            step,
+            loss,
+            learningRate(),
+            metrics.ndcg(),
+            metrics.hitRate(),
+            (trained - start) * 1e-9,
+            (System.nanoTime() - trained) * 1e-9,
+            true);
+    EpochReport before = bestSoFar();
+    boolean better =
+        before == null || validation.metric().of(report) > validation.metric().of(before);
+    return better ? report : report.notBest();
+  }
+
+  /** The epoch that a step belongs to. */
+  private int epoch(long step) {
+    return (int) ((step - 1) / stepsPerEpoch) + 1;
+  }
+
+  /** The best report, or null before the first validation. */
+  private EpochReport bestSoFar() {
+    EpochReport found = null;
     for (EpochReport report : history) {
       if (report.best()) {
-        best = report.epoch();
+        found = report;
       }
     }
-    return best;
+    return found;
   }
 
-  /** One pass over the users; returns the mean loss of its steps. */
-  private double epoch(int epoch) {
-    int[] order = shuffled(epoch);
-    int steps = (order.length + config.batch() - 1) / config.batch();
+  private int validationsSinceBest() {
+    int count = 0;
+    for (EpochReport report : history) {
+      count = report.best() ? 0 : count + (report.validated() ? 1 : 0);
+    }
+    return count;
+  }
+
+  /** Trains up to a step; returns the mean loss. */
+  private double train(long last) {
     double total = 0;
-    for (int s = 0; s < steps; s++) {
-      int from = s * config.batch();
+    long first = step;
+    while (step < last) {
+      int epoch = epoch(step + 1);
+      if (orderEpoch != epoch) {
+        order = shuffled(epoch);
+        orderEpoch = epoch;
+      }
+      int inEpoch = (int) (step % stepsPerEpoch);
+      int from = inEpoch * config.batch();
       fill(order, from, Math.min(order.length, from + config.batch()));
       step++;
       float loss = pass.run(batch, config.seed(), step);
-      float scale = gradientScale(epoch, loss);
-      kernels
-          .optimizer()
-          .adam(
-              model.parameters().flat().count(),
-              model.parameters().flat(),
-              pass.gradients().flat(),
-              m.flat(),
-              v.flat(),
-              scale,
-              config.learningRate(),
-              BETA1,
-              BETA2,
-              EPSILON,
-              config.weightDecay(),
-              step);
+      update(gradientScale(epoch, loss));
       total += loss;
-      listener.onStep(epoch, s + 1, steps, loss);
+      listener.onStep(epoch, inEpoch + 1, stepsPerEpoch, loss);
     }
-    return total / steps;
+    return total / (last - first);
+  }
+
+  private float learningRate() {
+    return (float) (config.learningRate() * config.schedule().at(step, steps));
+  }
+
+  private void update(float gradientScale) {
+    if (config.weightDecay() == 0) {
+      adam(
+          model.parameters().flat(),
+          pass.gradients().flat(),
+          m.flat(),
+          v.flat(),
+          gradientScale,
+          0);
+    } else {
+      for (Tensor x : tensors) {
+        String name = x.name();
+        float decay = x.cols() > 0 ? config.weightDecay() : 0;
+        adam(x.data(), pass.gradients().get(name), m.get(name), v.get(name), gradientScale, decay);
+      }
+    }
+    if (average != null) {
+      float decay = (float) Math.min(config.averageDecay(), (1.0 + step) / (10.0 + step));
+      Buffer x = model.parameters().flat();
+      kernels.optimizer().average(x.count(), x, decay, average.flat());
+    }
+  }
+
+  private void adam(
+      Buffer x, Buffer gradient, Buffer m, Buffer v, float gradientScale, float weightDecay) {
+    kernels
+        .optimizer()
+        .adam(
+            x.count(),
+            x,
+            gradient,
+            m,
+            v,
+            gradientScale,
+            learningRate(),
+            BETA1,
+            BETA2,
+            EPSILON,
+            weightDecay,
+            step);
   }
 
   private void fill(int[] order, int from, int to) {
@@ -248,7 +347,7 @@ public final class Trainer implements AutoCloseable {
               + firstNonFinite(loss)
               + "; lower the learning rate ("
               + config.learningRate()
-              + ") or clip the gradient norm. The last whole epoch's checkpoint stays in "
+              + ") or clip the gradient norm. The checkpoint of the last report stays in "
               + folder);
     }
     double length = Math.sqrt(normValue[0]);
@@ -336,12 +435,35 @@ public final class Trainer implements AutoCloseable {
     map.put("learning_rate", (double) config.learningRate());
     map.put("weight_decay", (double) config.weightDecay());
     map.put("clip_norm", (double) config.clipNorm());
+    // What is not set is not named, so that older runs resume.
+    if (!config.schedule().equals(Schedule.CONSTANT)) {
+      map.put("warm_up_steps", config.schedule().warmUpSteps());
+      map.put("schedule", label(config.schedule().decay()));
+    }
+    if (config.schedule().decay() == Schedule.Decay.COSINE) {
+      map.put("max_epochs", config.maxEpochs());
+    }
+    if (config.averageDecay() > 0) {
+      map.put("average_decay", (double) config.averageDecay());
+    }
+    if (!config.validation().equals(Validation.EVERY_EPOCH)) {
+      Validation validation = config.validation();
+      map.put("validation_every", validation.every() + " " + label(validation.unit()));
+      map.put("validation_metric", label(validation.metric()));
+    }
     return map;
+  }
+
+  private static String label(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', ' ');
   }
 
   @Override
   public void close() {
     model.close();
+    if (average != null) {
+      average.close();
+    }
     m.close();
     v.close();
     pass.close();

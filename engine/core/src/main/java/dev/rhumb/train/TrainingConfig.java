@@ -3,16 +3,22 @@ package dev.rhumb.train;
 import dev.rhumb.model.Objective;
 
 /**
- * How a transformer is trained: Adam on a loss at every position.
+ * How a transformer is trained: AdamW on a loss at every position.
  *
  * @param seed of the initial weights, the order of users, the dropout masks and the negatives
  * @param batch users in a step
- * @param learningRate constant over the run
- * @param weightDecay decoupled, 0 for none
+ * @param learningRate at its full height
+ * @param weightDecay decoupled, on matrices (linear weights and embeddings), not on biases and
+ *     norms; 0 for none
  * @param clipNorm gradients of a larger Euclidean norm are scaled down to it; 0 for no limit
  * @param maxEpochs passes over the users at most
- * @param patience epochs without a better validation NDCG@10 after which training stops
+ * @param patience validations without a better one after which training stops
  * @param objective the loss
+ * @param schedule how the learning rate goes
+ * @param averageDecay d of an exponential moving average of the weights, which is then what is
+ *     validated and saved: after step s, average = d' average + (1 - d') weights with d' = min(d, (1
+ *     + s) / (10 + s)); 0 for none
+ * @param validation when and by what
  */
 public record TrainingConfig(
     long seed,
@@ -22,7 +28,10 @@ public record TrainingConfig(
     float clipNorm,
     int maxEpochs,
     int patience,
-    Objective objective) {
+    Objective objective,
+    Schedule schedule,
+    float averageDecay,
+    Validation validation) {
 
   /** Refuses impossible settings, naming the value and its bounds. */
   public TrainingConfig {
@@ -41,9 +50,16 @@ public record TrainingConfig(
     require(maxEpochs >= 1, "max epochs", maxEpochs, "1 or more");
     require(patience >= 1, "patience", patience, "1 or more");
     require(objective != null, "objective", null, "given");
+    require(schedule != null, "schedule", null, "given");
+    require(
+        averageDecay >= 0 && averageDecay < 1,
+        "decay of the weights' average",
+        averageDecay,
+        "from 0 to below 1");
+    require(validation != null, "validation", null, "given");
   }
 
-  /** The full softmax cross-entropy. */
+  /** The full softmax cross-entropy, a constant learning rate, validation after every epoch. */
   public TrainingConfig(
       long seed,
       int batch,
@@ -60,7 +76,10 @@ public record TrainingConfig(
         clipNorm,
         maxEpochs,
         patience,
-        new Objective.CrossEntropy());
+        new Objective.CrossEntropy(),
+        Schedule.CONSTANT,
+        0,
+        Validation.EVERY_EPOCH);
   }
 
   /**
@@ -73,8 +92,38 @@ public record TrainingConfig(
 
   /** The same with another loss. */
   public TrainingConfig withObjective(Objective objective) {
+    return with(objective, schedule, averageDecay, validation);
+  }
+
+  /** The same with another course of the learning rate. */
+  public TrainingConfig withSchedule(Schedule schedule) {
+    return with(objective, schedule, averageDecay, validation);
+  }
+
+  /** The same with a moving average of the weights, or with 0 without. */
+  public TrainingConfig withAverage(float decay) {
+    return with(objective, schedule, decay, validation);
+  }
+
+  /** The same with other validations. */
+  public TrainingConfig withValidation(Validation validation) {
+    return with(objective, schedule, averageDecay, validation);
+  }
+
+  private TrainingConfig with(
+      Objective objective, Schedule schedule, float averageDecay, Validation validation) {
     return new TrainingConfig(
-        seed, batch, learningRate, weightDecay, clipNorm, maxEpochs, patience, objective);
+        seed,
+        batch,
+        learningRate,
+        weightDecay,
+        clipNorm,
+        maxEpochs,
+        patience,
+        objective,
+        schedule,
+        averageDecay,
+        validation);
   }
 
   private static void require(boolean holds, String name, Object value, String bounds) {

@@ -5,7 +5,7 @@ import java.util.List;
 /**
  * What a training run gave.
  *
- * @param history every epoch, those before a resume too
+ * @param history every report, those before a resume too
  * @param bestEpoch the epoch whose weights the model folder holds
  */
 public record TrainingResult(List<EpochReport> history, int bestEpoch) {
@@ -14,8 +14,8 @@ public record TrainingResult(List<EpochReport> history, int bestEpoch) {
     history = List.copyOf(history);
   }
 
-  /** The report of the best epoch. */
+  /** The best report. */
   public EpochReport best() {
-    return history.get(bestEpoch - 1);
+    return history.stream().filter(EpochReport::best).reduce((first, last) -> last).orElseThrow();
   }
 }

@@ -15,14 +15,16 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * All that a bit-exact resume needs, in one file that is replaced whole after every epoch:
- * parameters, both moments of Adam, the count of steps, and the history, from which the rest
- * follows. Randomness is counter-based, so there is no generator to keep.
+ * All that a bit-exact resume needs, in one file that is replaced whole with every report:
+ * parameters, both moments of Adam, the weights' moving average where there is one, the count of
+ * steps, and the history, from which the rest follows. Randomness is counter-based, so there is no
+ * generator to keep.
  */
 final class TrainingState {
   private static final String SETTINGS = "settings";
   private static final String HISTORY = "history";
   private static final String STEP = "step";
+  private static final long MOST = Long.MAX_VALUE;
 
   private final Path file;
 
@@ -38,13 +40,19 @@ final class TrainingState {
     return file;
   }
 
+  /**
+   * Writes it.
+   *
+   * @param average or null
+   */
   void write(
       String settings,
       long step,
       List<EpochReport> history,
       Parameters x,
       Parameters m,
-      Parameters v) {
+      Parameters v,
+      Parameters average) {
     try {
       Files.createDirectories(file.getParent());
     } catch (IOException e) {
@@ -54,6 +62,9 @@ final class TrainingState {
     add(tensors, "x.", x);
     add(tensors, "m.", m);
     add(tensors, "v.", v);
+    if (average != null) {
+      add(tensors, "average.", average);
+    }
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put(SETTINGS, settings);
     metadata.put(STEP, Long.toString(step));
@@ -61,8 +72,18 @@ final class TrainingState {
     Safetensors.write(file, metadata, tensors);
   }
 
-  /** Fills the parameters and the history; returns the count of steps. */
-  long read(String settings, List<EpochReport> history, Parameters x, Parameters m, Parameters v) {
+  /**
+   * Fills the parameters and the history; returns the count of steps.
+   *
+   * @param average or null
+   */
+  long read(
+      String settings,
+      List<EpochReport> history,
+      Parameters x,
+      Parameters m,
+      Parameters v,
+      Parameters average) {
     try (Safetensors in = Safetensors.open(file)) {
       Map<String, String> metadata = in.metadata();
       if (!settings.equals(metadata.get(SETTINGS))) {
@@ -78,8 +99,11 @@ final class TrainingState {
       take(in, "x.", x);
       take(in, "m.", m);
       take(in, "v.", v);
+      if (average != null) {
+        take(in, "average.", average);
+      }
       history.addAll(history(metadata));
-      return Long.parseLong(metadata.getOrDefault(STEP, ""));
+      return step(metadata);
     }
   }
 
@@ -93,10 +117,18 @@ final class TrainingState {
   private List<EpochReport> history(Map<String, String> metadata) {
     List<EpochReport> history = new ArrayList<>();
     Object list = Json.parse(metadata.getOrDefault(HISTORY, ""), file + " (" + HISTORY + ")");
-    for (Object entry : (List<?>) list) {
-      history.add(fromJson(JsonObject.of(entry, file + " (" + HISTORY + ")")));
+    List<?> entries = (List<?>) list;
+    for (Object entry : entries) {
+      JsonObject object = JsonObject.of(entry, file + " (" + HISTORY + ")");
+      // Runs of before reports had steps have one report an epoch, all of the same steps.
+      long steps = step(metadata) / entries.size() * (history.size() + 1);
+      history.add(fromJson(object, object.has("step") ? object.integer("step", 1L, MOST) : steps));
     }
     return history;
+  }
+
+  private static long step(Map<String, String> metadata) {
+    return Long.parseLong(metadata.getOrDefault(STEP, ""));
   }
 
   private static void add(List<Safetensors.Tensor> tensors, String prefix, Parameters parameters) {
@@ -114,23 +146,38 @@ final class TrainingState {
   private static Map<String, Object> toJson(EpochReport r) {
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("epoch", r.epoch());
+    map.put("step", r.step());
     map.put("loss", r.loss());
-    map.put("validation_ndcg", r.validationNdcg());
-    map.put("validation_hit_rate", r.validationHitRate());
+    put(map, "learning_rate", r.learningRate());
+    put(map, "validation_ndcg", r.validationNdcg());
+    put(map, "validation_hit_rate", r.validationHitRate());
     map.put("train_seconds", r.trainSeconds());
     map.put("validation_seconds", r.validationSeconds());
     map.put("best", r.best());
     return map;
   }
 
-  private static EpochReport fromJson(JsonObject o) {
+  /** JSON has no NaN: what is none is left out. */
+  private static void put(Map<String, Object> map, String key, double value) {
+    if (!Double.isNaN(value)) {
+      map.put(key, value);
+    }
+  }
+
+  private static EpochReport fromJson(JsonObject o, long step) {
     return new EpochReport(
         o.integer("epoch", 1, Integer.MAX_VALUE),
+        step,
         o.number("loss"),
-        o.number("validation_ndcg"),
-        o.number("validation_hit_rate"),
+        number(o, "learning_rate"),
+        number(o, "validation_ndcg"),
+        number(o, "validation_hit_rate"),
         o.number("train_seconds"),
         o.number("validation_seconds"),
         o.flag("best"));
+  }
+
+  private static double number(JsonObject o, String key) {
+    return o.has(key) ? o.number(key) : Double.NaN;
   }
 }

@@ -65,9 +65,11 @@ public final class Figures {
   public static Map<String, Object> json(EpochReport report) {
     return map(
         "epoch", report.epoch(),
-        "loss", report.loss(),
-        "validation_ndcg_10", report.validationNdcg(),
-        "validation_hr_10", report.validationHitRate(),
+        "step", report.step(),
+        "loss", number(report.loss()),
+        "learning_rate", number(report.learningRate()),
+        "validation_ndcg_10", number(report.validationNdcg()),
+        "validation_hr_10", number(report.validationHitRate()),
         "train_seconds", report.trainSeconds(),
         "validation_seconds", report.validationSeconds(),
         "best", report.best());

@@ -3,7 +3,6 @@ package dev.rhumb.app.study;
 import static dev.rhumb.app.study.Figures.fixed;
 import static dev.rhumb.app.study.Figures.grouped;
 import static dev.rhumb.app.study.Figures.map;
-import static dev.rhumb.app.study.Figures.number;
 import static dev.rhumb.app.study.Figures.percent;
 import static dev.rhumb.app.study.Figures.plain;
 
@@ -14,6 +13,7 @@ import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.interpret.AttributeScore;
 import dev.rhumb.interpret.FeatureLabel;
 import dev.rhumb.steer.ControlCurve;
+import dev.rhumb.train.EpochReport;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -78,9 +78,7 @@ public final class Report {
 
   private void fillBody() {
     head();
-    if (!findings.history().isEmpty()) {
-      chart("Training", "training", "Training loss and validation NDCG@10 by epoch");
-    }
+    training();
     steering();
     example();
     attributes();
@@ -133,9 +131,28 @@ public final class Report {
     add("</strong><small>").text(beside).add("</small></div>");
   }
 
-  private void chart(String title, String id, String description) {
-    add("<section><h2>").text(title).add("</h2>");
-    canvas(id, description);
+  private void training() {
+    List<EpochReport> history = findings.history();
+    if (history.isEmpty()) {
+      return;
+    }
+    add("<section><h2>Training</h2><p>");
+    history.stream()
+        .filter(EpochReport::best)
+        .reduce((first, last) -> last)
+        .ifPresent(
+            best ->
+                add("The weights are those of epoch " + best.epoch() + ", marked: validation NDCG@10 ")
+                    .add(fixed(best.validationNdcg(), 4) + ", HR@10 ")
+                    .add(fixed(best.validationHitRate(), 4) + ". "));
+    add(grouped(history.getLast().step()) + " steps in ")
+        .add(fixed(history.stream().mapToDouble(EpochReport::trainSeconds).sum() / 60, 1))
+        .add(" minutes.</p>");
+    canvas("training", "Training loss, validation NDCG@10 and HR@10 by epoch");
+    if (history.stream().mapToDouble(EpochReport::learningRate).distinct().count() > 1) {
+      add("<h3>Learning rate</h3>");
+      canvas("learning-rate", "Learning rate by epoch");
+    }
     add("</section>");
   }
 
@@ -346,15 +363,7 @@ public final class Report {
   private String data() {
     return Json.write(
             map(
-                "training",
-                    findings.history().stream()
-                        .map(
-                            epoch ->
-                                map(
-                                    "epoch", epoch.epoch(),
-                                    "loss", number(epoch.loss()),
-                                    "ndcg", number(epoch.validationNdcg())))
-                        .toList(),
+                "training", findings.history().stream().map(Figures::json).toList(),
                 "curves", findings.curves().stream().map(Figures::json).toList()))
         .replace("<", "\\u003c");
   }

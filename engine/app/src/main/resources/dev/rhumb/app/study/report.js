@@ -34,10 +34,28 @@
         scales: {
           x: { type: "linear", bounds: "data", title: { display: true, text: x }, grid: { display: false }, ticks: { precision: 0 } },
           left: axis(left, "left"),
-          right: axis(right, "right"),
+          ...(right && { right: axis(right, "right") }),
         },
       },
     }));
+  }
+
+  function drawTraining(reports) {
+    // Where an epoch has several reports, steps tell them apart.
+    const unit = new Set(reports.map(r => r.epoch)).size === reports.length ? "epoch" : "step";
+    const points = (key, of = reports) => of.filter(r => r[key] !== null).map(r => ({ x: r[unit], y: r[key] }));
+    const best = reports.filter(r => r.best).slice(-1);
+    const mark = (key, name) => ({
+      label: "best", data: points(key, best), yAxisID: "right", showLine: false, pointStyle: "rectRot",
+      pointRadius: 7, borderColor: colour(name), backgroundColor: colour(name),
+    });
+    draw("training", [
+      line("training loss", points("loss"), "left", "--second"),
+      line("validation NDCG@10", points("validation_ndcg_10"), "right", "--accent"),
+      line("validation HR@10", points("validation_hr_10"), "right", "--accent", true),
+      mark("validation_ndcg_10", "--accent"),
+    ], unit, "loss", "NDCG@10, HR@10");
+    draw("learning-rate", [line("learning rate", points("learning_rate"), "left", "--accent")], unit, "learning rate");
   }
 
   function drawAll() {
@@ -45,10 +63,7 @@
     Chart.defaults.color = colour("--quiet");
     Chart.defaults.borderColor = colour("--line");
     Chart.defaults.font.family = "system-ui, sans-serif";
-    draw("training", [
-      line("training loss", data.training.map(e => ({ x: e.epoch, y: e.loss })), "left", "--second"),
-      line("validation NDCG@10", data.training.map(e => ({ x: e.epoch, y: e.ndcg })), "right", "--accent"),
-    ], "epoch", "loss", "NDCG@10");
+    drawTraining(data.training);
     data.curves.forEach((curve, i) => {
       const lines = [];
       for (const write of ["delta", "replace"]) {

@@ -1,5 +1,6 @@
 package dev.rhumb.app.study;
 
+import static java.lang.Double.NaN;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -74,7 +75,9 @@ class ReportTest {
             study.findings(
                 new Console(nowhere, nowhere, false),
                 study.label(folder),
-                List.of(new EpochReport(1, 3.5, .1, .2, 1, 1, true)),
+                List.of(
+                    new EpochReport(1, 10, 3.5, 1e-3, .1, .2, 1, 1, true),
+                    new EpochReport(2, 20, 3.1, 5e-4, NaN, NaN, 1, 0, false)),
                 false);
         assertFalse(findings.cards().isEmpty(), "the page must have cards to be worth a test");
         page = Report.page(findings);
@@ -123,7 +126,16 @@ class ReportTest {
             .matcher(page);
     assertTrue(data.find());
     JsonObject json = JsonObject.of(Json.parse(data.group(1), "data"), "data");
-    assertEquals(1, json.objects("training").size());
+    assertEquals(2, json.objects("training").size());
     assertEquals(3, page.split("</script>", -1).length - 1, "three scripts, none ended early");
+  }
+
+  @Test
+  void theTrainingCurvesMarkTheBestAndLeaveOutWhatWasNotValidated() {
+    assertTrue(page.contains("The weights are those of epoch 1"));
+    assertTrue(page.contains("id=\"training\""));
+    assertTrue(page.contains("id=\"learning-rate\""), "the learning rate changed");
+    assertTrue(page.contains("\"validation_ndcg_10\": null") || page.contains("\"validation_ndcg_10\":null"));
+    assertFalse(page.contains("NaN,"));
   }
 }
