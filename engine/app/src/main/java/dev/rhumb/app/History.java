@@ -42,8 +42,7 @@ final class History implements TrainingListener, AutoCloseable {
     String validation =
         report.validated()
             ? "validation NDCG@10 %s  HR@10 %s"
-                .formatted(
-                    fixed(report.validationNdcg(), 4), fixed(report.validationHitRate(), 4))
+                .formatted(fixed(report.validationNdcg(), 4), fixed(report.validationHitRate(), 4))
             : "not validated";
     console.say(
         "  epoch %3d%s  loss %7.4f  %s  %5.1f s%s",

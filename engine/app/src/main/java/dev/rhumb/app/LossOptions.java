@@ -80,8 +80,7 @@ final class LossOptions {
           "--negatives", negatives, negatives >= 1 && negatives <= 1 << 20, "from 1 to 1048576");
     }
     if (power != null) {
-      TrainingOptions.bounds(
-          "--popularity-power", power, power >= 0 && power <= 1, "from 0 to 1");
+      TrainingOptions.bounds("--popularity-power", power, power >= 0 && power <= 1, "from 0 to 1");
     }
     if (calibration != null) {
       TrainingOptions.bounds(

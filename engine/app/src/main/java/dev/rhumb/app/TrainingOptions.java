@@ -122,8 +122,7 @@ final class TrainingOptions {
     Validation validation =
         everySteps != null
             ? new Validation(everySteps, Validation.Unit.STEPS, best)
-            : new Validation(
-                everyEpochs == null ? 1 : everyEpochs, Validation.Unit.EPOCHS, best);
+            : new Validation(everyEpochs == null ? 1 : everyEpochs, Validation.Unit.EPOCHS, best);
     return new TrainingConfig(
         seed,
         batch,

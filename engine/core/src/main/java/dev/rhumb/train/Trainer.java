@@ -284,12 +284,7 @@ public final class Trainer implements AutoCloseable {
   private void update(float gradientScale) {
     if (config.weightDecay() == 0) {
       adam(
-          model.parameters().flat(),
-          pass.gradients().flat(),
-          m.flat(),
-          v.flat(),
-          gradientScale,
-          0);
+          model.parameters().flat(), pass.gradients().flat(), m.flat(), v.flat(), gradientScale, 0);
     } else {
       for (Tensor x : tensors) {
         String name = x.name();

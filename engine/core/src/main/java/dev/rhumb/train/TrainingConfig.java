@@ -16,8 +16,8 @@ import dev.rhumb.model.Objective;
  * @param objective the loss
  * @param schedule how the learning rate goes
  * @param averageDecay d of an exponential moving average of the weights, which is then what is
- *     validated and saved: after step s, average = d' average + (1 - d') weights with d' = min(d, (1
- *     + s) / (10 + s)); 0 for none
+ *     validated and saved: after step s, average = d' average + (1 - d') weights with d' = min(d,
+ *     (1 + s) / (10 + s)); 0 for none
  * @param validation when and by what
  */
 public record TrainingConfig(

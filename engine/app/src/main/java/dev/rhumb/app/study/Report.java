@@ -142,7 +142,9 @@ public final class Report {
         .reduce((first, last) -> last)
         .ifPresent(
             best ->
-                add("The weights are those of epoch " + best.epoch() + ", marked: validation NDCG@10 ")
+                add("The weights are those of epoch "
+                        + best.epoch()
+                        + ", marked: validation NDCG@10 ")
                     .add(fixed(best.validationNdcg(), 4) + ", HR@10 ")
                     .add(fixed(best.validationHitRate(), 4) + ". "));
     add(grouped(history.getLast().step()) + " steps in ")

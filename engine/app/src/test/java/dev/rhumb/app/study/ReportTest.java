@@ -135,7 +135,9 @@ class ReportTest {
     assertTrue(page.contains("The weights are those of epoch 1"));
     assertTrue(page.contains("id=\"training\""));
     assertTrue(page.contains("id=\"learning-rate\""), "the learning rate changed");
-    assertTrue(page.contains("\"validation_ndcg_10\": null") || page.contains("\"validation_ndcg_10\":null"));
+    assertTrue(
+        page.contains("\"validation_ndcg_10\": null")
+            || page.contains("\"validation_ndcg_10\":null"));
     assertFalse(page.contains("NaN,"));
   }
 }
