@@ -3,6 +3,7 @@ package dev.rhumb.app;
 import dev.rhumb.checkpoint.Json;
 import dev.rhumb.kernels.Settings;
 import dev.rhumb.model.BlockStyle;
+import dev.rhumb.model.StateDictImport;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
@@ -26,6 +27,7 @@ import picocli.CommandLine.TypeConversionException;
       DoctorCommand.class,
       PrepareCommand.class,
       TrainCommand.class,
+      ImportModelCommand.class,
       EvaluateCommand.class,
       SaeCommand.class,
       ExplainCommand.class,
@@ -69,6 +71,7 @@ public final class Main implements Runnable {
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
             .registerConverter(BlockStyle.class, Main::blockStyle)
+            .registerConverter(StateDictImport.Source.class, Main::source)
             .setParameterExceptionHandler(Main::wrongUsage)
             .setExecutionExceptionHandler((e, command, parsed) -> failed(e, command));
     try {
@@ -88,6 +91,16 @@ public final class Main implements Runnable {
     } catch (IllegalArgumentException e) {
       throw new TypeConversionException(e.getMessage());
     }
+  }
+
+  private static StateDictImport.Source source(String label) {
+    for (StateDictImport.Source source : StateDictImport.Source.values()) {
+      if (source.label().equals(label.toLowerCase(Locale.ROOT))) {
+        return source;
+      }
+    }
+    throw new TypeConversionException(
+        "'" + label + "' is unknown; there are: pmixer, pmixer-2024, pmixer-2020, recbole");
   }
 
   @Override
