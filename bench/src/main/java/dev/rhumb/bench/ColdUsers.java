@@ -224,7 +224,12 @@ public final class ColdUsers {
   private void baseline(String name, int columns, Read read) throws Exception {
     table.part(
         name, columns + " columns", kernels, QUALITY, figures -> correlations(read, true, figures));
-    table.part(GENRES + name, columns + " columns", kernels, PER_GENRE, f -> genres(read, true, f));
+    table.part(
+        GENRES + name,
+        columns + " columns",
+        kernels,
+        Figures.Reference.NONE,
+        f -> genres(read, true, f));
   }
 
   private void correlations(Read read, boolean eitherSign, Figures figures) {

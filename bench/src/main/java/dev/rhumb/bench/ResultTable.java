@@ -171,7 +171,9 @@ public final class ResultTable {
     return r.work() + " | " + r.shape();
   }
 
-  /** A table for each run of lines with the same columns. */
+  /**
+   * A table for all lines with the same columns; a reference below the last line held against it.
+   */
   private static void lines(StringBuilder md, List<Result> all) {
     Map<String, Map<String, Result>> lines = new LinkedHashMap<>();
     for (Result r : all) {
@@ -179,33 +181,46 @@ public final class ResultTable {
           .computeIfAbsent(line(r), key -> new LinkedHashMap<>())
           .put(r.unit().isEmpty() ? r.metric() : r.metric() + ", " + r.unit(), r);
     }
-    List<String> columns = List.of();
-    for (Map.Entry<String, Map<String, Result>> line : lines.entrySet()) {
-      Map<String, Result> cells = line.getValue();
-      if (!columns.equals(List.copyOf(cells.keySet()))) {
-        columns = List.copyOf(cells.keySet());
-        md.append("\n| work | shape | ")
-            .append(String.join(" | ", columns))
-            .append(" |\n|---|---|");
-        md.append("---|".repeat(columns.size())).append('\n');
-      }
-      md.append("| ").append(line.getKey()).append(" |");
-      cells.values().forEach(r -> md.append(' ').append(cell(r)).append(" |"));
-      md.append('\n');
-      cells.values().stream()
-          .map(Result::reference)
-          .filter(Objects::nonNull)
-          .distinct()
-          .forEach(
-              reference -> {
-                md.append("| *").append(reference).append("* | |");
-                for (Result r : cells.values()) {
-                  boolean given = reference.equals(r.reference());
-                  md.append(given ? " *" + figure(r.referenceValue()) + "* |" : " |");
-                }
-                md.append('\n');
-              });
-    }
+    Map<List<String>, List<String>> tables = new LinkedHashMap<>();
+    lines.forEach(
+        (line, cells) ->
+            tables
+                .computeIfAbsent(List.copyOf(cells.keySet()), key -> new ArrayList<>())
+                .add(line));
+    tables.forEach(
+        (columns, members) -> {
+          md.append("\n| work | shape | ").append(String.join(" | ", columns)).append(" |\n");
+          md.append("|---".repeat(columns.size() + 2)).append("|\n");
+          for (int i = 0; i < members.size(); i++) {
+            Map<String, Result> cells = lines.get(members.get(i));
+            md.append("| ").append(members.get(i)).append(" |");
+            cells.values().forEach(r -> md.append(' ').append(cell(r)).append(" |"));
+            md.append('\n');
+            String reference = reference(cells);
+            if (i + 1 == members.size()
+                || !reference.equals(reference(lines.get(members.get(i + 1))))) {
+              md.append(reference);
+            }
+          }
+        });
+  }
+
+  /** The line of what a line is held against; empty where it is nothing. */
+  private static String reference(Map<String, Result> cells) {
+    return cells.values().stream()
+        .map(Result::reference)
+        .filter(Objects::nonNull)
+        .findFirst()
+        .map(
+            name ->
+                cells.values().stream()
+                    .map(
+                        r ->
+                            r.reference() == null
+                                ? " |"
+                                : " *" + figure(r.referenceValue()) + "* |")
+                    .collect(Collectors.joining("", "| *" + name + "* | |", "\n")))
+        .orElse("");
   }
 
   private static String cell(Result r) {
