@@ -17,6 +17,7 @@ public final class Main {
       case "leave-one-out" -> LeaveOneOut.main(folders);
       case "cold-users" -> ColdUsers.main(folders);
       case "control" -> Control.main(folders);
+      case "worlds" -> Worlds.main(folders);
       default -> org.openjdk.jmh.Main.main(args);
     }
   }
