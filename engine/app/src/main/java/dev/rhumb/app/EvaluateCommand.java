@@ -1,6 +1,8 @@
 package dev.rhumb.app;
 
+import static dev.rhumb.app.study.Figures.figure;
 import static dev.rhumb.app.study.Figures.fixed;
+import static dev.rhumb.app.study.Figures.interval;
 import static dev.rhumb.app.study.Figures.map;
 import static dev.rhumb.app.study.Figures.number;
 import static dev.rhumb.app.study.Figures.percent;
@@ -129,16 +131,13 @@ final class EvaluateCommand extends Command {
   @Mixin private BaselineOptions baseline;
   @Mixin private EngineOptions engine;
 
-  /** What one ranker did. */
+  /**
+   * What one ranker did.
+   *
+   * @param estimates by length of lists, then by metric, in the order chosen
+   */
   private record Judged(
-      String name, RankingReport report, CaseScores scores, List<Estimate> estimates) {
-    /** The estimate of a column; without an interval where it is of all lists together. */
-    Estimate estimate(Metric metric, int k) {
-      return metric.ofCase()
-          ? estimates.get(scores.columns().indexOf(metric.at(k)))
-          : new Estimate(report.value(metric, k), Double.NaN, Double.NaN, 0);
-    }
-  }
+      String name, RankingReport report, CaseScores scores, List<List<Estimate>> estimates) {}
 
   @Override
   Map<String, Object> work(Console console) {
@@ -237,7 +236,7 @@ final class EvaluateCommand extends Command {
     for (String name : asked) {
       try (Progress progress = console.progress(name, data.test().count())) {
         RankingReport report = report(kernels, name, data, counts, longest, progress);
-        chosen = chosen.isEmpty() ? standard(report) : chosen;
+        chosen = chosen.isEmpty() ? Metric.telling(report.mostRelevant()) : chosen;
         CaseScores scores =
             CaseScores.of(
                 report,
@@ -245,7 +244,15 @@ final class EvaluateCommand extends Command {
                 name,
                 chosen.stream().filter(Metric::ofCase).toList(),
                 lengths);
-        judged.add(new Judged(name, report, scores, bootstrap.means(scores)));
+        List<Metric> shown = chosen;
+        judged.add(
+            new Judged(
+                name,
+                report,
+                scores,
+                Arrays.stream(lengths)
+                    .mapToObj(k -> report.estimates(shown, k, bootstrap))
+                    .toList()));
       }
     }
     if (perUser != null) {
@@ -297,25 +304,17 @@ final class EvaluateCommand extends Command {
     return RankingReport.of(ranker, data.test(), counts, k, done -> progress.at(done, ""));
   }
 
-  /** The metrics that are shown where none is named. */
-  private static List<Metric> standard(RankingReport report) {
-    List<Metric> doubled = List.of(Metric.MAP, Metric.PRECISION, Metric.RECALL);
-    return Arrays.stream(Metric.values())
-        .filter(metric -> report.mostRelevant() > 1 || !doubled.contains(metric))
-        .toList();
-  }
-
   private static Table table(List<Judged> judged, List<Metric> metrics, int[] lengths) {
     List<String> heading = new ArrayList<>(List.of("metric"));
     for (Judged j : judged) {
       heading.addAll(List.of(j.name, "95 %"));
     }
     Table table = new Table(heading.toArray(String[]::new));
-    for (int k : lengths) {
-      for (Metric metric : metrics) {
-        List<String> row = new ArrayList<>(List.of(metric.title() + "@" + k));
+    for (int at = 0; at < lengths.length; at++) {
+      for (int m = 0; m < metrics.size(); m++) {
+        List<String> row = new ArrayList<>(List.of(metrics.get(m).title() + "@" + lengths[at]));
         for (Judged j : judged) {
-          Estimate e = j.estimate(metric, k);
+          Estimate e = j.estimates.get(at).get(m);
           row.addAll(List.of(figure(e.value()), interval(e)));
         }
         table.row(row.toArray(String[]::new));
@@ -338,14 +337,6 @@ final class EvaluateCommand extends Command {
               .toArray(String[]::new));
     }
     return table;
-  }
-
-  private static String figure(double value) {
-    return fixed(value, Math.abs(value) >= 100 ? 1 : 4);
-  }
-
-  private static String interval(Estimate e) {
-    return Double.isNaN(e.low()) ? "" : "[" + figure(e.low()) + ", " + figure(e.high()) + "]";
   }
 
   private Map<String, Object> json(
@@ -391,9 +382,10 @@ final class EvaluateCommand extends Command {
       Judged j, Dataset dataset, List<Metric> metrics, int[] lengths) {
     Map<String, Object> values = new LinkedHashMap<>();
     Map<String, Object> shares = new LinkedHashMap<>();
-    for (int k : lengths) {
-      for (Metric metric : metrics) {
-        values.put(metric.at(k), json(j.estimate(metric, k)));
+    for (int at = 0; at < lengths.length; at++) {
+      int k = lengths[at];
+      for (int m = 0; m < metrics.size(); m++) {
+        values.put(metrics.get(m).at(k), json(j.estimates.get(at).get(m)));
       }
       double[] ofAttributes = j.report.attributeShares(k);
       Map<String, Object> byName = new LinkedHashMap<>();

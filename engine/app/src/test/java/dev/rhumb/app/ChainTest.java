@@ -191,6 +191,7 @@ class ChainTest {
     String page = Files.readString(home.resolve("report").resolve("index.html"));
     assertTrue(page.contains("interest-00"));
     assertTrue(page.contains("Chart"));
+    assertTrue(page.contains("<td>calibration (KL)<td class=n>"), "the table of all metrics");
   }
 
   @Test

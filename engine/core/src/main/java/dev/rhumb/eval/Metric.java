@@ -114,6 +114,16 @@ public enum Metric {
     this.ofCase = ofCase;
   }
 
+  /**
+   * The metrics that tell something of their own: all, but where each case has one relevant item
+   * without MAP, precision and recall.
+   */
+  public static List<Metric> telling(int mostRelevant) {
+    return Arrays.stream(values())
+        .filter(m -> mostRelevant > 1 || m != MAP && m != PRECISION && m != RECALL)
+        .toList();
+  }
+
   /** Its name in options, JSON and files, such as {@code ndcg}. */
   public String id() {
     return id;

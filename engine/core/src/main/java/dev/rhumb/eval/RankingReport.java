@@ -5,6 +5,10 @@ import dev.rhumb.data.Cases;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
 import java.util.function.IntConsumer;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.DoubleStream;
@@ -179,15 +183,40 @@ public final class RankingReport {
     return IntStream.range(0, cases()).mapToDouble(i -> of(metric, i, k)).toArray();
   }
 
-  /** HR, NDCG, MRR and coverage at k. */
+  /**
+   * The metrics at k: means with their intervals over users, and what is of all lists together
+   * without one.
+   */
+  public List<Estimate> estimates(List<Metric> metrics, int k, Bootstrap bootstrap) {
+    double[][] columns =
+        metrics.stream().filter(Metric::ofCase).map(m -> values(m, k)).toArray(double[][]::new);
+    Map<Integer, Integer> numbers = new HashMap<>();
+    int[] users = new int[cases()];
+    for (int i = 0; i < users.length; i++) {
+      int next = numbers.size();
+      users[i] = numbers.computeIfAbsent(histories.user(i), user -> next);
+    }
+    Iterator<Estimate> means = bootstrap.means(users, columns).iterator();
+    return metrics.stream()
+        .map(
+            m ->
+                m.ofCase()
+                    ? means.next()
+                    : new Estimate(value(m, k), Double.NaN, Double.NaN, numbers.size()))
+        .toList();
+  }
+
+  /** HR, NDCG, MRR and coverage at k; each 0 where there is no case. */
   public RankingMetrics metrics(int k) {
-    return new RankingMetrics(
-        k,
-        cases(),
-        value(Metric.HIT_RATE, k),
-        value(Metric.NDCG, k),
-        value(Metric.MRR, k),
-        value(Metric.COVERAGE, k));
+    return cases() == 0
+        ? new RankingMetrics(k, 0, 0, 0, 0, 0)
+        : new RankingMetrics(
+            k,
+            cases(),
+            value(Metric.HIT_RATE, k),
+            value(Metric.NDCG, k),
+            value(Metric.MRR, k),
+            value(Metric.COVERAGE, k));
   }
 
   /**

@@ -91,7 +91,7 @@ class BaselinesTest {
 
   @Test
   void baselinesEqualTheirDefinitions() {
-    for (int seed = 0; seed < 30; seed++) {
+    for (int seed = 0; seed < 20; seed++) {
       Random random = new Random(seed);
       try (Dataset d = random(random, 2 + random.nextInt(30), 3 + random.nextInt(20), 12)) {
         Split split = Splits.leaveOneOut(d);

@@ -230,6 +230,25 @@ class RankingReportTest {
   }
 
   @Test
+  void estimatesAreTheValuesWithIntervalsWhereThereAreMeans() {
+    try (Dataset d = BaselinesTest.random(new Random(3), 40, 12, 9)) {
+      Split split = Splits.leaveOneOut(d);
+      RankingReport report = RankingReport.of(MarkovChain.fit(split.train()), split, 5);
+      List<Metric> metrics = List.of(Metric.GINI, Metric.NDCG, Metric.COVERAGE, Metric.NOVELTY);
+      Bootstrap bootstrap = new Bootstrap(100, .9, 2);
+      List<Estimate> estimates = report.estimates(metrics, 4, bootstrap);
+      for (int m = 0; m < metrics.size(); m++) {
+        assertEquals(report.value(metrics.get(m), 4), estimates.get(m).value(), 1e-12);
+        assertEquals(report.cases(), estimates.get(m).users());
+        assertEquals(metrics.get(m).ofCase(), estimates.get(m).low() < estimates.get(m).high());
+      }
+      assertEquals(bootstrap.mean(report.values(Metric.NDCG, 4)), estimates.get(1));
+      assertEquals(Metric.values().length, Metric.telling(2).size());
+      assertEquals(Metric.values().length - 3, Metric.telling(1).size());
+    }
+  }
+
+  @Test
   void impossibleLengthsAndCasesAreRefused() {
     try (Dataset d = BaselinesTest.random(new Random(3), 9, 8, 6);
         Dataset single = BaselinesTest.dataset(new int[] {1}, new int[] {2})) {

@@ -1,5 +1,6 @@
 package dev.rhumb.app.study;
 
+import dev.rhumb.eval.Estimate;
 import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.sae.SaeMetrics;
 import dev.rhumb.sae.SparseAutoencoder;
@@ -26,6 +27,16 @@ public final class Figures {
   /** A number with {@code digits} after the point; a dash where it is none. */
   public static String fixed(double value, int digits) {
     return Double.isNaN(value) ? "-" : String.format(Locale.ROOT, "%." + digits + "f", value);
+  }
+
+  /** A metric: four digits after the point, one where it is large; a dash where it is none. */
+  public static String figure(double value) {
+    return fixed(value, Math.abs(value) >= 100 ? 1 : 4);
+  }
+
+  /** The interval of an estimate in brackets; nothing where it has none. */
+  public static String interval(Estimate e) {
+    return Double.isNaN(e.low()) ? "" : "[" + figure(e.low()) + ", " + figure(e.high()) + "]";
   }
 
   /** A share in percent with one digit. */

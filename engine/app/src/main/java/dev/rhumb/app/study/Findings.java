@@ -22,6 +22,7 @@ import java.util.List;
  * @param history epochs of training; empty where unknown
  * @param ranking the model on the test cases
  * @param popularity the most popular items on the same
+ * @param standings the model and baselines on the same, by all metrics
  * @param site where the autoencoder sits
  * @param features F
  * @param kept K
@@ -42,6 +43,7 @@ public record Findings(
     List<EpochReport> history,
     RankingMetrics ranking,
     RankingMetrics popularity,
+    List<Standing> standings,
     String site,
     int features,
     int kept,
@@ -59,6 +61,7 @@ public record Findings(
   /** Copies the lists. */
   public Findings {
     history = List.copyOf(history);
+    standings = List.copyOf(standings);
     cards = List.copyOf(cards);
     curves = List.copyOf(curves);
   }

@@ -1,7 +1,9 @@
 package dev.rhumb.app.study;
 
+import static dev.rhumb.app.study.Figures.figure;
 import static dev.rhumb.app.study.Figures.fixed;
 import static dev.rhumb.app.study.Figures.grouped;
+import static dev.rhumb.app.study.Figures.interval;
 import static dev.rhumb.app.study.Figures.map;
 import static dev.rhumb.app.study.Figures.percent;
 import static dev.rhumb.app.study.Figures.plain;
@@ -9,6 +11,7 @@ import static dev.rhumb.app.study.Figures.plain;
 import dev.rhumb.checkpoint.AtomicFiles;
 import dev.rhumb.checkpoint.Json;
 import dev.rhumb.data.Catalogue;
+import dev.rhumb.eval.Estimate;
 import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.interpret.AttributeScore;
 import dev.rhumb.interpret.FeatureLabel;
@@ -78,6 +81,7 @@ public final class Report {
 
   private void fillBody() {
     head();
+    ranking();
     training();
     steering();
     example();
@@ -161,6 +165,25 @@ public final class Report {
   private void canvas(String id, String description) {
     add("<div class=chart><canvas id=\"" + id + "\" role=img aria-label=\"");
     text(description).add("\"></canvas></div>");
+  }
+
+  private void ranking() {
+    add("<section><h2>Ranking</h2><p>The full catalogue, items of the history left out; means with")
+        .add(
+            " 95 % bootstrap intervals over users. The baselines: the most popular items, and what")
+        .add(" followed the last item most often.</p><div class=scroll><table><tr><th>at 10");
+    findings.standings().forEach(standing -> add("<th>").text(standing.name()).add("<th>95 %"));
+    add("</tr>");
+    for (int m = 0; m < Standing.METRICS.size(); m++) {
+      add("<tr><td>").text(Standing.METRICS.get(m).title());
+      for (Standing standing : findings.standings()) {
+        Estimate estimate = standing.estimates().get(m);
+        add("<td class=n>").text(figure(estimate.value()));
+        add("<td class=n>").text(interval(estimate));
+      }
+      add("</tr>");
+    }
+    add("</table></div></section>");
   }
 
   private void steering() {

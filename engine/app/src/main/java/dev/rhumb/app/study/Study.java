@@ -7,8 +7,11 @@ import dev.rhumb.data.Dataset;
 import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import dev.rhumb.eval.Evaluator;
+import dev.rhumb.eval.ItemCounts;
+import dev.rhumb.eval.MarkovChain;
 import dev.rhumb.eval.Popularity;
-import dev.rhumb.eval.RankingMetrics;
+import dev.rhumb.eval.Ranker;
+import dev.rhumb.eval.RankingReport;
 import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
 import dev.rhumb.interpret.FeatureLabel;
@@ -84,11 +87,14 @@ public final class Study {
     return labels;
   }
 
-  /** Ranking metrics of the model on the test cases. */
-  public RankingMetrics ranking() {
-    try (Evaluator evaluator = new Evaluator(kernels, model)) {
-      return evaluator.evaluate(split.test(), K);
-    }
+  /** What a ranker recommends for the test cases, judged. */
+  private RankingReport ranking(Ranker ranker, ItemCounts counts) {
+    Cases cases = split.test();
+    return new RankingReport(
+        ranker.recommend(cases.histories(), K, null),
+        IntStream.of(Evaluator.targets(cases)).mapToObj(t -> new int[] {t}).toArray(int[][]::new),
+        cases.histories(),
+        counts);
   }
 
   /** The quality of the autoencoder on users it did not learn from. */
@@ -190,6 +196,13 @@ public final class Study {
   /** All of it, in the order in which a report tells it. */
   public Findings findings(
       Console console, FeatureLabels labels, List<EpochReport> history, boolean generated) {
+    ItemCounts counts = ItemCounts.of(split.train());
+    RankingReport ranking;
+    try (Evaluator evaluator = new Evaluator(kernels, model)) {
+      ranking = ranking(evaluator, counts);
+    }
+    RankingReport popularity = ranking(new Popularity(counts), counts);
+    RankingReport chain = ranking(MarkovChain.fit(split.train(), counts), counts);
     return new Findings(
         dataset.toString(),
         dataset.catalogue(),
@@ -197,8 +210,12 @@ public final class Study {
         model.config(),
         split.name(),
         history,
-        ranking(),
-        Popularity.fit(split.train()).evaluate(split.test(), K),
+        ranking.metrics(K),
+        popularity.metrics(K),
+        List.of(
+            Standing.of("model", ranking, K),
+            Standing.of("Markov chain", chain, K),
+            Standing.of("popularity", popularity, K)),
         sae.site().toString(),
         sae.features(),
         sae.kept(),
