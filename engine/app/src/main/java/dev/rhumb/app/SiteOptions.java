@@ -20,27 +20,44 @@ final class SiteOptions {
           "Where its autoencoder sits: 'block 0', 'mlp 0', 'last' (default: the only one).")
   private String site;
 
+  @Option(
+      names = "--sae",
+      paramLabel = "NAME",
+      description = "Which one of a site's named autoencoders (default: the one without a name).")
+  private String name;
+
   /** The folder of the autoencoder. */
   Path folder(Path model) {
-    if (site != null) {
-      Path folder = SparseAutoencoder.folder(model, Site.parse(site));
-      if (!Files.exists(folder.resolve(SparseAutoencoder.CONFIG_FILE))) {
-        throw new Refusal(folder.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
-      }
-      return folder;
+    return folder(model, site, name);
+  }
+
+  /**
+   * The folder of an autoencoder.
+   *
+   * @param site where it sits, or null: at the only site there is one
+   * @param name its name, or null: it has none, or is the only one
+   */
+  static Path folder(Path model, String site, String name) {
+    String at = site == null ? null : Site.parse(site).folder();
+    List<String> all = all(model.resolve("sae"));
+    List<String> fitting =
+        all.stream()
+            .filter(folder -> at == null || folder.equals(at) || folder.startsWith(at + "@"))
+            .filter(folder -> name == null || folder.endsWith("@" + name))
+            .toList();
+    List<String> unnamed = fitting.stream().filter(folder -> !folder.contains("@")).toList();
+    List<String> chosen = unnamed.isEmpty() ? fitting : unnamed;
+    if (chosen.size() == 1) {
+      return model.resolve("sae").resolve(chosen.getFirst());
     }
-    List<Path> all = all(model.resolve("sae"));
-    return switch (all.size()) {
-      case 0 ->
-          throw new Refusal(model.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
-      case 1 -> all.getFirst();
-      default ->
-          throw new Refusal(
-              model.toString(),
-              "holds autoencoders at "
-                  + String.join(", ", all.stream().map(p -> p.getFileName().toString()).toList()),
-              "choose one with --site");
-    };
+    if (all.isEmpty()) {
+      throw new Refusal(model.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
+    }
+    throw new Refusal(
+        model.toString(),
+        (chosen.isEmpty() ? "holds no such autoencoder, but those at " : "holds autoencoders at ")
+            + String.join(", ", all),
+        "choose one with --site, and --sae for what follows the @");
   }
 
   /** Opens it, for the caller to close, and refuses one that does not fit the model. */
@@ -54,13 +71,15 @@ final class SiteOptions {
     }
   }
 
-  private static List<Path> all(Path folder) {
+  /** The names of the folders that hold an autoencoder. */
+  private static List<String> all(Path folder) {
     if (!Files.isDirectory(folder)) {
       return List.of();
     }
     try (Stream<Path> entries = Files.list(folder)) {
       return entries
           .filter(entry -> Files.exists(entry.resolve(SparseAutoencoder.CONFIG_FILE)))
+          .map(entry -> entry.getFileName().toString())
           .sorted()
           .toList();
     } catch (IOException e) {

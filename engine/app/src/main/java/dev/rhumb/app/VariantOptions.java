@@ -2,6 +2,7 @@ package dev.rhumb.app;
 
 import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.sae.SaeVariant;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import picocli.CommandLine.Option;
@@ -25,8 +26,11 @@ final class VariantOptions {
   @Option(
       names = "--k",
       paramLabel = "K",
-      description = "topk, batch-topk, matryoshka: features kept at each position (default: 16).")
-  private Integer kept;
+      split = ",",
+      description =
+          "topk, batch-topk, matryoshka: features kept at each position (default: 16); several,"
+              + " such as 8,16,32, train one autoencoder each.")
+  private List<Integer> kept;
 
   @Option(
       names = "--selection",
@@ -68,8 +72,17 @@ final class VariantOptions {
       description = "relu-l1: squared or unsquared (default: unsquared).")
   private String error;
 
-  /** The variant, for a dictionary of so many features; refuses options that it does not take. */
-  SaeVariant variant(int features) {
+  /** Every K that is asked for, or null alone where none is. */
+  List<Integer> kept() {
+    return kept == null ? Collections.singletonList(null) : kept;
+  }
+
+  /**
+   * The variant, for a dictionary of so many features; refuses options that it does not take.
+   *
+   * @param kept one of {@link #kept}
+   */
+  SaeVariant variant(int features, Integer kept) {
     return switch (variant) {
       case "topk" -> {
         allow(Set.of("--k"));
@@ -82,8 +95,8 @@ final class VariantOptions {
       case "matryoshka" -> {
         allow(Set.of("--k", "--selection", "--prefixes"));
         yield prefixes == null
-            ? SaeVariant.Matryoshka.halves(selected(), features)
-            : new SaeVariant.Matryoshka(selected(), prefixes);
+            ? SaeVariant.Matryoshka.halves(selected(kept), features)
+            : new SaeVariant.Matryoshka(selected(kept), prefixes);
       }
       case "jump-relu" -> {
         allow(Set.of("--l0", "--bandwidth"));
@@ -106,7 +119,7 @@ final class VariantOptions {
     };
   }
 
-  private SaeVariant selected() {
+  private SaeVariant selected(Integer kept) {
     int k = or(kept, 16);
     return oneOf("--selection", or(selection, "batch-topk"), "topk", "batch-topk")
         ? new SaeVariant.BatchTopK(k)

@@ -1,5 +1,6 @@
 package dev.rhumb.app;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -107,6 +108,75 @@ class ChainTest {
     Cli other = train("--epochs", "8", "--resume", "--seed", "7");
     assertEquals(1, other.status());
     assertEquals(1, other.err().lines().count(), other.err());
+  }
+
+  private static Cli sae(Path folder, Object... more) {
+    List<Object> args =
+        new ArrayList<>(
+            List.of("sae", "--data", data, "-m", folder, "--steps", 30, "--batch", 64, "--json"));
+    args.addAll(List.of(more));
+    return Cli.run(args.toArray());
+  }
+
+  /** A model folder of its own, without autoencoders. */
+  private static Path copyOfModel(String name) throws IOException {
+    Path copy = Files.createDirectory(home.resolve(name));
+    for (String file : List.of("config.json", "model.safetensors", "items.tsv")) {
+      Files.copy(model.resolve(file), copy.resolve(file));
+    }
+    return copy;
+  }
+
+  @Test
+  void severalAutoencodersLearnFromOneCacheAsEachWouldAlone() throws IOException {
+    Path own = copyOfModel("several");
+    Path cache = home.resolve("cache");
+    Object[] grid = {"--features", "16,24", "--k", "2,4", "--cache", cache};
+    JsonObject result = good(sae(own, grid));
+    List<JsonObject> all = result.objects("autoencoders");
+    assertEquals(
+        List.of("f16-k2", "f16-k4", "f24-k2", "f24-k4"),
+        all.stream().map(one -> one.string("folder").replaceFirst(".*@", "")).toList());
+    assertTrue(Files.exists(cache.resolve("rows-000000.safetensors")));
+    JsonObject alone = good(sae(own, "--features", 24, "--k", 2, "--name", "alone"));
+    for (String file : List.of("cfg.json", "sae_weights.safetensors")) {
+      assertArrayEquals(
+          Files.readAllBytes(Path.of(alone.string("folder"), file)),
+          Files.readAllBytes(own.resolve("sae/block-0@f24-k2").resolve(file)),
+          file);
+    }
+    Cli other = sae(own, "--site", "last", "--cache", cache);
+    assertEquals(1, other.status());
+    assertTrue(
+        other.err().contains("cache.json: site: is block 0, but last is wanted"), other.err());
+    Cli twice = sae(own, "--features", "16,16");
+    assertEquals(2, twice.status());
+    Cli which = Cli.run("explain", "--data", data, "-m", own);
+    assertEquals(1, which.status());
+    assertTrue(which.err().contains("block-0@f24-k2"), which.err());
+    Path report = home.resolve("report of one");
+    good(
+        Cli.run(
+            "explain", "--data", data, "-m", own, "--sae", "f16-k4", "--report", report, "--json"));
+    assertTrue(Files.exists(own.resolve("sae/block-0@f16-k4/features.tsv")));
+  }
+
+  @Test
+  void autoencodersGoOutAndComeIn() throws IOException {
+    Path out = home.resolve("layers.0");
+    good(Cli.run("sae", "-m", model, "--export", "sparsify", "--out", out, "--json"));
+    Path own = copyOfModel("imports");
+    JsonObject taken = good(sae(own, "--import", out));
+    assertEquals(own.resolve("sae/block-0").toString(), taken.string("folder"));
+    assertEquals(
+        autoencoder.number("explained_variance"), taken.number("explained_variance"), 1e-9);
+    Cli layout = Cli.run("sae", "-m", model, "--export", "gguf", "--out", out);
+    assertEquals(1, layout.status());
+    assertTrue(layout.err().contains("there are saelens, sparsify"), layout.err());
+    assertEquals(2, Cli.run("sae", "-m", model, "--export", "saelens").status());
+    Cli nothing = sae(own, "--import", home);
+    assertEquals(1, nothing.status());
+    assertTrue(nothing.err().contains("sae_weights.safetensors"), nothing.err());
   }
 
   @Test
