@@ -78,7 +78,7 @@ final class ImportModelCommand extends Command {
   private Path itemRows;
 
   @Option(
-      names = "--out",
+      names = {"--model", "--out"},
       paramLabel = "FOLDER",
       defaultValue = "runs/model",
       description = "Where the model goes (default: ${DEFAULT-VALUE}).")

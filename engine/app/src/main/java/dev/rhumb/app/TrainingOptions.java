@@ -1,6 +1,7 @@
 package dev.rhumb.app;
 
 import dev.rhumb.app.terminal.Refusal;
+import dev.rhumb.kernels.DType;
 import dev.rhumb.train.Schedule;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.Validation;
@@ -13,6 +14,12 @@ final class TrainingOptions {
   enum Metric {
     NDCG,
     HR
+  }
+
+  /** The choices of {@code --weights}. */
+  enum Weights {
+    F32,
+    BF16
   }
 
   @Mixin private LossOptions loss;
@@ -101,6 +108,14 @@ final class TrainingOptions {
           "Validations without a better one before training stops (default: ${DEFAULT-VALUE}).")
   private int patience;
 
+  @Option(
+      names = "--weights",
+      defaultValue = "f32",
+      description =
+          "How the model's weights are stored: f32, or bf16, half as large (default:"
+              + " ${DEFAULT-VALUE}).")
+  private Weights weights;
+
   @Option(names = "--seed", defaultValue = "1", description = "(default: ${DEFAULT-VALUE})")
   private long seed;
 
@@ -134,7 +149,8 @@ final class TrainingOptions {
         loss.objective(),
         new Schedule(warmUp, decay),
         average,
-        validation);
+        validation,
+        weights == Weights.F32 ? DType.F32 : DType.BF16);
   }
 
   static void bounds(String option, Number value, boolean holds, String bounds) {

@@ -9,6 +9,7 @@ import dev.rhumb.model.Batch;
 import dev.rhumb.model.IncrementalInference;
 import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
+import dev.rhumb.model.Padding;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Steering;
 import dev.rhumb.steer.SteeringEdit;
@@ -20,6 +21,8 @@ import java.util.Arrays;
  *
  * <p>The model sees at most T items. When an item comes to a full window, the window starts anew
  * with the newest three quarters of T and that item; {@link #window} tells how many items it holds.
+ * A model with {@link dev.rhumb.model.Padding} always sees the newest T, and runs them anew for
+ * every answer.
  *
  * <p>Steering never enters the kept keys and values: the plain history stays. At the last position
  * it costs one position from the site on; at all positions the window is run anew.
@@ -92,8 +95,10 @@ public final class Session implements AutoCloseable {
       inference.append(item);
       return;
     }
+    boolean padded = model.config().wiring().padding() != Padding.NONE;
+    int kept = padded ? t - 1 : t * 3 / 4;
     inference.clear();
-    for (int i = length - 1 - t * 3 / 4; i < length; i++) {
+    for (int i = length - 1 - kept; i < length; i++) {
       inference.append(history[i]);
     }
   }

@@ -174,7 +174,8 @@ public final class Trainer implements AutoCloseable {
             split.train().dataset().name(),
             split.train().dataset().fingerprint(),
             split.name(),
-            settings));
+            settings,
+            config.weights()));
     try (Evaluator evaluator = new Evaluator(kernels, best)) {
       while (step < steps && validationsSinceBest() < config.patience()) {
         EpochReport report = report(evaluator);
@@ -182,7 +183,7 @@ public final class Trainer implements AutoCloseable {
         // The weights first: a run killed between the two files redoes the steps and writes the
         // same weights again.
         if (report.best()) {
-          ModelFolder.writeWeights(folder, best.parameters());
+          ModelFolder.writeWeights(folder, best.parameters(), config.weights());
         }
         state.write(identity, step, history, model.parameters(), m, v, average);
         listener.onEpoch(report);
@@ -445,6 +446,9 @@ public final class Trainer implements AutoCloseable {
       Validation validation = config.validation();
       map.put("validation_every", validation.every() + " " + label(validation.unit()));
       map.put("validation_metric", label(validation.metric()));
+    }
+    if (config.weights() != DType.F32) {
+      map.put("weights", label(config.weights()));
     }
     return map;
   }

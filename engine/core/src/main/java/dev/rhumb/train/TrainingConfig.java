@@ -1,5 +1,6 @@
 package dev.rhumb.train;
 
+import dev.rhumb.kernels.DType;
 import dev.rhumb.model.Objective;
 
 /**
@@ -19,6 +20,8 @@ import dev.rhumb.model.Objective;
  *     validated and saved: after step s, average = d' average + (1 - d') weights with d' = min(d,
  *     (1 + s) / (10 + s)); 0 for none
  * @param validation when and by what
+ * @param weights how the best weights are stored: F32, or BF16, rounded when written; training goes
+ *     on with float32
  */
 public record TrainingConfig(
     long seed,
@@ -31,7 +34,8 @@ public record TrainingConfig(
     Objective objective,
     Schedule schedule,
     float averageDecay,
-    Validation validation) {
+    Validation validation,
+    DType weights) {
 
   /** Refuses impossible settings, naming the value and its bounds. */
   public TrainingConfig {
@@ -57,6 +61,8 @@ public record TrainingConfig(
         averageDecay,
         "from 0 to below 1");
     require(validation != null, "validation", null, "given");
+    require(
+        weights == DType.F32 || weights == DType.BF16, "stored weights", weights, "F32 or BF16");
   }
 
   /** The full softmax cross-entropy, a constant learning rate, validation after every epoch. */
@@ -79,7 +85,8 @@ public record TrainingConfig(
         new Objective.CrossEntropy(),
         Schedule.CONSTANT,
         0,
-        Validation.EVERY_EPOCH);
+        Validation.EVERY_EPOCH,
+        DType.F32);
   }
 
   /**
@@ -92,26 +99,35 @@ public record TrainingConfig(
 
   /** The same with another loss. */
   public TrainingConfig withObjective(Objective objective) {
-    return with(objective, schedule, averageDecay, validation);
+    return with(objective, schedule, averageDecay, validation, weights);
   }
 
   /** The same with another course of the learning rate. */
   public TrainingConfig withSchedule(Schedule schedule) {
-    return with(objective, schedule, averageDecay, validation);
+    return with(objective, schedule, averageDecay, validation, weights);
   }
 
   /** The same with a moving average of the weights, or with 0 without. */
   public TrainingConfig withAverage(float decay) {
-    return with(objective, schedule, decay, validation);
+    return with(objective, schedule, decay, validation, weights);
   }
 
   /** The same with other validations. */
   public TrainingConfig withValidation(Validation validation) {
-    return with(objective, schedule, averageDecay, validation);
+    return with(objective, schedule, averageDecay, validation, weights);
+  }
+
+  /** The same with the best weights stored as another type. */
+  public TrainingConfig withWeights(DType weights) {
+    return with(objective, schedule, averageDecay, validation, weights);
   }
 
   private TrainingConfig with(
-      Objective objective, Schedule schedule, float averageDecay, Validation validation) {
+      Objective objective,
+      Schedule schedule,
+      float averageDecay,
+      Validation validation,
+      DType weights) {
     return new TrainingConfig(
         seed,
         batch,
@@ -123,7 +139,8 @@ public record TrainingConfig(
         objective,
         schedule,
         averageDecay,
-        validation);
+        validation,
+        weights);
   }
 
   private static void require(boolean holds, String name, Object value, String bounds) {

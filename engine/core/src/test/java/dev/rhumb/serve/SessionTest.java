@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.DatasetBuilder;
+import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
@@ -19,8 +20,10 @@ import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.ModelFolder;
+import dev.rhumb.model.Padding;
 import dev.rhumb.model.Site;
 import dev.rhumb.model.Tensor;
+import dev.rhumb.model.Wiring;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Edit;
 import dev.rhumb.steer.Steering;
@@ -60,8 +63,11 @@ class SessionTest {
 
   /** A folder with a random model and a random autoencoder at a site. */
   private Path folder(BlockStyle style, Site site) {
-    Path folder = temporary.resolve(style + site.folder());
-    ModelConfig config = new ModelConfig(style, ITEMS, D, 2, 2, T, 24, 0.1f, 1e-5f);
+    return folder(site, new ModelConfig(style, ITEMS, D, 2, 2, T, 24, 0.1f, 1e-5f));
+  }
+
+  private Path folder(Site site, ModelConfig config) {
+    Path folder = temporary.resolve(config.style() + site.folder());
     DatasetBuilder builder = new DatasetBuilder();
     for (int item = 1; item <= ITEMS; item++) {
       builder.add("u", Integer.toString(item), item);
@@ -157,7 +163,19 @@ class SessionTest {
     "MODERN,last"
   })
   void everyAnswerAgreesWithTheHistoryRunWhole(BlockStyle style, String where) {
-    Path folder = folder(style, Site.parse(where));
+    everyAnswerAgrees(folder(style, Site.parse(where)), T * 3 / 4, style + " " + where);
+  }
+
+  /** As models are that were imported: positions from the end, and padding that items attend to. */
+  @ParameterizedTest
+  @CsvSource({"SASREC,LEFT_ZEROED,block 0", "GPT2,LEFT,mlp 1", "POST_LN,LEFT,last"})
+  void modelsWithPaddingAlwaysSeeTheNewestItems(BlockStyle style, Padding padding, String where) {
+    Wiring wiring = new Wiring(Activation.RELU, true, false, true, padding);
+    ModelConfig config = new ModelConfig(style, ITEMS, D, 2, 2, T, 24, 0.1f, 1e-5f, wiring);
+    everyAnswerAgrees(folder(Site.parse(where), config), T, style + " " + padding + " " + where);
+  }
+
+  private void everyAnswerAgrees(Path folder, int leastWindow, String what) {
     List<Edit> edits = List.of(Edit.add(3, 2), Edit.ablate(7), Edit.scale(11, 3));
     Steering[] steerings = {
       null,
@@ -172,7 +190,7 @@ class SessionTest {
         Session session = recommender.newSession()) {
       for (int n = 1; n <= history.length; n++) {
         session.append(history[n - 1]);
-        assertTrue(session.window() <= T && session.window() >= Math.min(n, T * 3 / 4));
+        assertTrue(session.window() <= T && session.window() >= Math.min(n, leastWindow));
         for (Steering steering : steerings) {
           int[] expected =
               whole(folder, Arrays.copyOf(history, n), session.window(), steering, scores);
@@ -180,8 +198,7 @@ class SessionTest {
               steering == null ? session.recommend(10) : session.recommend(10, steering);
           assertEquals(10, answer.count());
           for (int i = 0; i < 10; i++) {
-            assertEquals(
-                expected[i], answer.item(i), style + " " + where + " " + n + " " + steering);
+            assertEquals(expected[i], answer.item(i), what + " " + n + " " + steering);
             assertEquals(scores[i], answer.score(i), 1e-4);
             assertEquals(Integer.toString(answer.item(i)), answer.id(i));
           }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.checkpoint.Bfloat16;
 import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.GeneratedWorld;
@@ -14,6 +15,7 @@ import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
 import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.BlockStyle;
 import dev.rhumb.model.ModelConfig;
@@ -84,6 +86,32 @@ class TrainingSettingsTest {
       opened.model().parameters().tensors().forEach(t -> all.put(t.name(), t.data().floats()));
     }
     return all;
+  }
+
+  /** Training is the same; what is stored is its best weights, rounded. */
+  @Test
+  void weightsMayBeStoredAsBf16() {
+    TrainingConfig config = config(0, 2, 50);
+    Path plain = folder.resolve("plain");
+    Path small = folder.resolve("small");
+    assertEquals(
+        losses(train(config, plain, false)),
+        losses(train(config.withWeights(DType.BF16), small, false)));
+    Map<String, float[]> exact = weights(plain);
+    weights(small)
+        .forEach(
+            (name, values) -> {
+              float[] expected = exact.get(name).clone();
+              for (int i = 0; i < expected.length; i++) {
+                expected[i] = Bfloat16.toFloat(Bfloat16.of(expected[i]));
+              }
+              assertArrayEquals(expected, values, name);
+            });
+    assertThrows(IllegalArgumentException.class, () -> config.withWeights(DType.I32));
+  }
+
+  private static List<Double> losses(TrainingResult result) {
+    return result.history().stream().map(EpochReport::loss).toList();
   }
 
   @Test
