@@ -58,8 +58,9 @@ final class SaeCommand extends Command {
       names = "--name",
       paramLabel = "NAME",
       description =
-          "Keep it beside others of its site, under this name (default: none; several are named by"
-              + " their F and K, after this name if there is one).")
+          "Keep it beside the site's own autoencoder, in sae/SITE@NAME; other commands find it by"
+              + " --sae SITE@NAME. Several are named by their F and K, after this name if there is"
+              + " one.")
   private String name;
 
   @Option(
@@ -144,9 +145,13 @@ final class SaeCommand extends Command {
     }
   }
 
+  private Site site() {
+    return Site.parse(site == null ? "block 0" : site);
+  }
+
   private Map<String, Object> export(Console console) {
     SaeLayout layout = SaeLayout.of(exportAs);
-    Path from = SiteOptions.folder(model.folder(), site, name);
+    Path from = SparseAutoencoder.folder(model.folder(), site(), name);
     try (Kernels kernels = engine.open();
         SparseAutoencoder sae = SparseAutoencoder.load(kernels, from)) {
       layout.write(sae, out);
@@ -159,17 +164,14 @@ final class SaeCommand extends Command {
     Site where = site == null ? null : Site.parse(site);
     try (SparseAutoencoder sae = SaeLayout.of(importFrom).read(kernels, importFrom, where)) {
       sae.requireFits(trained.model().config());
-      Path folder =
-          name == null
-              ? SparseAutoencoder.folder(model.folder(), sae.site())
-              : SparseAutoencoder.folder(model.folder(), sae.site(), name);
+      Path folder = SparseAutoencoder.folder(model.folder(), sae.site(), name);
       sae.save(folder);
       return judge(console, kernels, trained, sae, folder);
     }
   }
 
   private Map<String, Object> train(Console console, Kernels kernels, Trained trained) {
-    Site where = Site.parse(site == null ? "block 0" : site);
+    Site where = site();
     boolean several = features.size() * variant.kept().size() > 1;
     List<SaeConfig> configs = new ArrayList<>();
     List<Path> folders = new ArrayList<>();
@@ -178,10 +180,7 @@ final class SaeCommand extends Command {
         configs.add(config(where, trained.model().config().width(), f, k));
         String own = several ? "f" + f + (k == null ? "" : "-k" + k) : null;
         String full = name == null ? own : own == null ? name : name + "-" + own;
-        Path folder =
-            full == null
-                ? SparseAutoencoder.folder(model.folder(), where)
-                : SparseAutoencoder.folder(model.folder(), where, full);
+        Path folder = SparseAutoencoder.folder(model.folder(), where, full);
         if (folders.contains(folder)) {
           throw usage("--features and --k name the same autoencoder twice");
         }

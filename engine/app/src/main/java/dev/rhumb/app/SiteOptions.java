@@ -22,42 +22,54 @@ final class SiteOptions {
 
   @Option(
       names = "--sae",
-      paramLabel = "NAME",
-      description = "Which one of a site's named autoencoders (default: the one without a name).")
-  private String name;
+      paramLabel = "FOLDER",
+      description =
+          "Which of the model's autoencoders, by its folder: block-0, block-0@wide"
+              + " (default: the only one).")
+  private String sae;
 
   /** The folder of the autoencoder. */
   Path folder(Path model) {
-    return folder(model, site, name);
+    if (site != null && sae != null) {
+      throw new Refusal("--site and --sae", "both name an autoencoder", "leave one of them out");
+    }
+    if (site != null) {
+      return requireSae(SparseAutoencoder.folder(model, Site.parse(site)));
+    }
+    if (sae != null) {
+      Path saes = model.resolve("sae");
+      Path folder = saes.resolve(sae).normalize();
+      if (!saes.normalize().equals(folder.getParent())) {
+        throw new Refusal("--sae " + sae, "is no folder of " + saes, "give its name alone");
+      }
+      return requireSae(folder);
+    }
+    List<Path> all = all(model.resolve("sae"));
+    return switch (all.size()) {
+      case 0 ->
+          throw new Refusal(model.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
+      case 1 -> all.getFirst();
+      default ->
+          throw new Refusal(
+              model.toString(), "holds autoencoders at " + names(all), "choose one with --sae");
+    };
   }
 
-  /**
-   * The folder of an autoencoder.
-   *
-   * @param site where it sits, or null: at the only site there is one
-   * @param name its name, or null: it has none, or is the only one
-   */
-  static Path folder(Path model, String site, String name) {
-    String at = site == null ? null : Site.parse(site).folder();
-    List<String> all = all(model.resolve("sae"));
-    List<String> fitting =
-        all.stream()
-            .filter(folder -> at == null || folder.equals(at) || folder.startsWith(at + "@"))
-            .filter(folder -> name == null || folder.endsWith("@" + name))
-            .toList();
-    List<String> unnamed = fitting.stream().filter(folder -> !folder.contains("@")).toList();
-    List<String> chosen = unnamed.isEmpty() ? fitting : unnamed;
-    if (chosen.size() == 1) {
-      return model.resolve("sae").resolve(chosen.getFirst());
+  private static Path requireSae(Path folder) {
+    if (Files.exists(folder.resolve(SparseAutoencoder.CONFIG_FILE))) {
+      return folder;
     }
-    if (all.isEmpty()) {
-      throw new Refusal(model.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
-    }
+    List<Path> others = all(folder.getParent());
     throw new Refusal(
-        model.toString(),
-        (chosen.isEmpty() ? "holds no such autoencoder, but those at " : "holds autoencoders at ")
-            + String.join(", ", all),
-        "choose one with --site, and --sae for what follows the @");
+        folder.toString(),
+        "holds no autoencoder",
+        others.isEmpty()
+            ? "train one with 'rhumb sae'"
+            : "train one with 'rhumb sae', or choose one of " + names(others) + " with --sae");
+  }
+
+  private static String names(List<Path> folders) {
+    return String.join(", ", folders.stream().map(p -> p.getFileName().toString()).toList());
   }
 
   /** Opens it, for the caller to close, and refuses one that does not fit the model. */
@@ -71,15 +83,13 @@ final class SiteOptions {
     }
   }
 
-  /** The names of the folders that hold an autoencoder. */
-  private static List<String> all(Path folder) {
+  private static List<Path> all(Path folder) {
     if (!Files.isDirectory(folder)) {
       return List.of();
     }
     try (Stream<Path> entries = Files.list(folder)) {
       return entries
           .filter(entry -> Files.exists(entry.resolve(SparseAutoencoder.CONFIG_FILE)))
-          .map(entry -> entry.getFileName().toString())
           .sorted()
           .toList();
     } catch (IOException e) {

@@ -157,7 +157,16 @@ class ChainTest {
     Path report = home.resolve("report of one");
     good(
         Cli.run(
-            "explain", "--data", data, "-m", own, "--sae", "f16-k4", "--report", report, "--json"));
+            "explain",
+            "--data",
+            data,
+            "-m",
+            own,
+            "--sae",
+            "block-0@f16-k4",
+            "--report",
+            report,
+            "--json"));
     assertTrue(Files.exists(own.resolve("sae/block-0@f16-k4/features.tsv")));
   }
 

@@ -301,26 +301,29 @@ public final class SparseAutoencoder implements AutoCloseable {
     return modelFolder.resolve("sae").resolve(site.folder());
   }
 
-  /**
-   * The folder of one of several autoencoders of a site: {@code sae/block-0@NAME}.
-   *
-   * @param name letters, digits, dots, hyphens and underscores, the first a letter or digit
-   * @throws IllegalArgumentException when the name is no such name
-   */
-  public static Path folder(Path modelFolder, Site site, String name) {
-    if (!name.matches("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")) {
-      throw new IllegalArgumentException(
-          "SAE: the name '"
-              + name
-              + "' must be of letters, digits, dots, hyphens and underscores, and begin with a"
-              + " letter or digit");
-    }
-    return modelFolder.resolve("sae").resolve(site.folder() + "@" + name);
-  }
-
   /** Its weights; owned by this object. */
   SaeWeights weights() {
     return weights;
+  }
+
+  /**
+   * The folder of a further autoencoder at a site: {@code sae/block-0@wide}.
+   *
+   * @param name up to 64 lower-case letters, digits, '.', '_' and '-'; null for the site's own
+   * @throws IllegalArgumentException when the name is none
+   */
+  public static Path folder(Path modelFolder, Site site, String name) {
+    if (name == null) {
+      return folder(modelFolder, site);
+    }
+    if (!name.matches("[a-z0-9][a-z0-9._-]{0,63}")) {
+      throw new IllegalArgumentException(
+          "SAE: the name '"
+              + name
+              + "' must be of up to 64 lower-case letters, digits, '.', '_' and '-', the first a"
+              + " letter or digit");
+    }
+    return modelFolder.resolve("sae").resolve(site.folder() + "@" + name);
   }
 
   /**
