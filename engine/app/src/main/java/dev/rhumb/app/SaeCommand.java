@@ -6,8 +6,10 @@ import static dev.rhumb.app.study.Figures.map;
 import dev.rhumb.app.study.SplitKind;
 import dev.rhumb.app.terminal.Console;
 import dev.rhumb.app.terminal.Progress;
+import dev.rhumb.checkpoint.AtomicFiles;
 import dev.rhumb.checkpoint.FolderLock;
 import dev.rhumb.data.Sequences;
+import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Model;
@@ -22,6 +24,8 @@ import dev.rhumb.sae.SaeTrainer;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.ReconstructionCost;
 import dev.rhumb.steer.Steering;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -165,7 +169,7 @@ final class SaeCommand extends Command {
     try (SparseAutoencoder sae = SaeLayout.of(importFrom).read(kernels, importFrom, where)) {
       sae.requireFits(trained.model().config());
       Path folder = SparseAutoencoder.folder(model.folder(), sae.site(), name);
-      sae.save(folder);
+      save(sae, folder);
       return judge(console, kernels, trained, sae, folder);
     }
   }
@@ -192,7 +196,7 @@ final class SaeCommand extends Command {
     try {
       List<Map<String, Object>> results = new ArrayList<>();
       for (int i = 0; i < saes.size(); i++) {
-        saes.get(i).save(folders.get(i));
+        save(saes.get(i), folders.get(i));
       }
       for (int i = 0; i < saes.size(); i++) {
         results.add(judge(console, kernels, trained, saes.get(i), folders.get(i)));
@@ -277,12 +281,23 @@ final class SaeCommand extends Command {
     SparseAutoencoder sae =
         train(console, kernels, model, new Source(data, null), List.of(config)).getFirst();
     try {
-      sae.save(folder);
+      save(sae, folder);
       return sae;
     } catch (RuntimeException e) {
       sae.close();
       throw e;
     }
+  }
+
+  /** Saves it, without the labels of the one that it replaces. */
+  private static void save(SparseAutoencoder sae, Path folder) {
+    try {
+      Files.deleteIfExists(folder.resolve(FeatureLabels.FEATURES_FILE));
+      Files.deleteIfExists(folder.resolve(FeatureLabels.ATTRIBUTES_FILE));
+    } catch (IOException e) {
+      throw AtomicFiles.failure("cannot take the earlier labels out of " + folder, e);
+    }
+    sae.save(folder);
   }
 
   /** Trains on one stream of hidden states. The caller closes the autoencoders. */

@@ -175,7 +175,11 @@ class ChainTest {
     Path out = home.resolve("layers.0");
     good(Cli.run("sae", "-m", model, "--export", "sparsify", "--out", out, "--json"));
     Path own = copyOfModel("imports");
+    Path stale = own.resolve("sae/block-0/features.tsv");
+    Files.createDirectories(stale.getParent());
+    Files.writeString(stale, "labels of another");
     JsonObject taken = good(sae(own, "--import", out));
+    assertFalse(Files.exists(stale));
     assertEquals(own.resolve("sae/block-0").toString(), taken.string("folder"));
     assertEquals(
         autoencoder.number("explained_variance"), taken.number("explained_variance"), 1e-9);

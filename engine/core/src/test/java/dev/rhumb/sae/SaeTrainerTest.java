@@ -156,7 +156,10 @@ class SaeTrainerTest {
         List.of(
             config(48, 4, 40).withBatch(32),
             config(20, 2, 25).withBatch(32).withLearningRate(1e-3f),
-            config(48, 8, 40).withBatch(32));
+            config(48, 8, 40).withBatch(32),
+            config(24, new SaeVariant.BatchTopK(3)),
+            config(24, new SaeVariant.JumpRelu(2e-3f, 0.02f)),
+            config(24, new SaeVariant.Gated(0.01f)).withResamples(2));
     try (Kernels kernels = Kernels.open();
         Dataset dataset = dataset();
         Model model = model(kernels, dataset)) {
@@ -188,6 +191,10 @@ class SaeTrainerTest {
           IllegalArgumentException.class,
           () -> SaeTrainer.train(kernels, model, all, List.of(), i -> SaeListener.NONE));
     }
+  }
+
+  private static SaeConfig config(int features, SaeVariant variant) {
+    return SaeConfig.of(SITE, WIDTH, features, variant).withSteps(30).withBatch(32);
   }
 
   /** All weights, one after another. */
