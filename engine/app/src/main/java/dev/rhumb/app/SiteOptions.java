@@ -4,11 +4,9 @@ import dev.rhumb.app.terminal.Refusal;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Site;
 import dev.rhumb.sae.SparseAutoencoder;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 
 /** Which autoencoder of a model folder a command works on. */
@@ -34,7 +32,7 @@ final class SiteOptions {
       throw new Refusal("--site and --sae", "both name an autoencoder", "leave one of them out");
     }
     if (site != null) {
-      return requireSae(SparseAutoencoder.folder(model, Site.parse(site)));
+      return requireSae(model, SparseAutoencoder.folder(model, Site.parse(site)));
     }
     if (sae != null) {
       Path saes = model.resolve("sae");
@@ -42,9 +40,9 @@ final class SiteOptions {
       if (!saes.normalize().equals(folder.getParent())) {
         throw new Refusal("--sae " + sae, "is no folder of " + saes, "give its name alone");
       }
-      return requireSae(folder);
+      return requireSae(model, folder);
     }
-    List<Path> all = all(model.resolve("sae"));
+    List<Path> all = SparseAutoencoder.folders(model);
     return switch (all.size()) {
       case 0 ->
           throw new Refusal(model.toString(), "holds no autoencoder", "train one with 'rhumb sae'");
@@ -55,11 +53,11 @@ final class SiteOptions {
     };
   }
 
-  private static Path requireSae(Path folder) {
+  private static Path requireSae(Path model, Path folder) {
     if (Files.exists(folder.resolve(SparseAutoencoder.CONFIG_FILE))) {
       return folder;
     }
-    List<Path> others = all(folder.getParent());
+    List<Path> others = SparseAutoencoder.folders(model);
     throw new Refusal(
         folder.toString(),
         "holds no autoencoder",
@@ -80,20 +78,6 @@ final class SiteOptions {
     } catch (RuntimeException e) {
       sae.close();
       throw e;
-    }
-  }
-
-  private static List<Path> all(Path folder) {
-    if (!Files.isDirectory(folder)) {
-      return List.of();
-    }
-    try (Stream<Path> entries = Files.list(folder)) {
-      return entries
-          .filter(entry -> Files.exists(entry.resolve(SparseAutoencoder.CONFIG_FILE)))
-          .sorted()
-          .toList();
-    } catch (IOException e) {
-      throw new Refusal(folder.toString(), "cannot be listed: " + e, "check its permissions", e);
     }
   }
 }

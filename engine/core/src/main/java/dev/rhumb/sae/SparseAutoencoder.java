@@ -7,9 +7,14 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * A sparse autoencoder on raw hidden states of a site. Scores are W_enc (x - b_dec) + b_enc; by its
@@ -299,6 +304,23 @@ public final class SparseAutoencoder implements AutoCloseable {
   /** The folder of a site's autoencoder within a model folder: {@code sae/block-0}. */
   public static Path folder(Path modelFolder, Site site) {
     return modelFolder.resolve("sae").resolve(site.folder());
+  }
+
+  /**
+   * The folders of a model's autoencoders, by name.
+   *
+   * @throws UncheckedIOException when the folder cannot be listed
+   */
+  public static List<Path> folders(Path modelFolder) {
+    Path all = modelFolder.resolve("sae");
+    if (!Files.isDirectory(all)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(all)) {
+      return entries.filter(p -> Files.exists(p.resolve(CONFIG_FILE))).sorted().toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException("the folder " + all + " cannot be read", e);
+    }
   }
 
   /** Its weights; owned by this object. */

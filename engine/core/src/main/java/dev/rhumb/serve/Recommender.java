@@ -9,14 +9,12 @@ import dev.rhumb.model.ModelFolder;
 import dev.rhumb.model.Site;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Concepts;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
-import java.util.stream.Stream;
+import java.util.stream.Collectors;
 
 /**
  * A model folder opened for serving: the model, its catalogue, and one sparse autoencoder with what
@@ -45,14 +43,37 @@ public final class Recommender implements AutoCloseable {
 
   /**
    * Opens a model folder with the backend of the setting {@code rhumb.backend}, one thread for each
-   * session, and its autoencoder if it has exactly one.
+   * session, and its autoencoder if it has exactly one; of several, {@link #open(Path, String)}
+   * chooses.
    *
    * @throws dev.rhumb.checkpoint.FormatException when a file is missing or damaged: it names the
    *     file and the mend
    */
   public static Recommender open(Path modelFolder) {
-    List<Path> found = saeFolders(modelFolder);
+    List<Path> found = SparseAutoencoder.folders(modelFolder);
     return open(Kernels.open(), modelFolder, found.size() == 1 ? found.getFirst() : null);
+  }
+
+  /**
+   * The same with one of the model's autoencoders.
+   *
+   * @param autoencoder the name of its folder, such as {@code block-0} or {@code block-0@wide}
+   * @throws IllegalArgumentException when the model has none of that name: it lists those there are
+   */
+  public static Recommender open(Path modelFolder, String autoencoder) {
+    List<Path> found = SparseAutoencoder.folders(modelFolder);
+    for (Path folder : found) {
+      if (folder.getFileName().toString().equals(autoencoder)) {
+        return open(Kernels.open(), modelFolder, folder);
+      }
+    }
+    throw new IllegalArgumentException(
+        "the model "
+            + modelFolder
+            + " has no autoencoder '"
+            + autoencoder
+            + "'; it has "
+            + names(found));
   }
 
   /**
@@ -88,18 +109,6 @@ public final class Recommender implements AutoCloseable {
     }
   }
 
-  private static List<Path> saeFolders(Path modelFolder) {
-    Path all = modelFolder.resolve("sae");
-    if (!Files.isDirectory(all)) {
-      return List.of();
-    }
-    try (Stream<Path> entries = Files.list(all)) {
-      return entries.filter(p -> Files.exists(p.resolve(SparseAutoencoder.CONFIG_FILE))).toList();
-    } catch (IOException e) {
-      throw new UncheckedIOException("the folder " + all + " cannot be read", e);
-    }
-  }
-
   /** A session with an empty history; the caller closes it. */
   public Session newSession() {
     retain();
@@ -119,12 +128,21 @@ public final class Recommender implements AutoCloseable {
   /** What can be steered by name. */
   public Concepts concepts() {
     if (concepts == null) {
+      List<Path> there = SparseAutoencoder.folders(folder.folder());
       throw new IllegalStateException(
           "the model "
               + folder.folder()
-              + " has no labelled autoencoder; run `rhumb sae` and `rhumb explain` on it");
+              + (sae == null && there.size() > 1
+                  ? " has the autoencoders " + names(there) + "; open it with the name of one"
+                  : " has no labelled autoencoder; run `rhumb sae` and `rhumb explain` on it"));
     }
     return concepts;
+  }
+
+  private static String names(List<Path> folders) {
+    return folders.isEmpty()
+        ? "none"
+        : folders.stream().map(p -> p.getFileName().toString()).collect(Collectors.joining(", "));
   }
 
   /** What each feature means, or null when the autoencoder has not been explained. */

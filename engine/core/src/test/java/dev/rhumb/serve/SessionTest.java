@@ -208,6 +208,28 @@ class SessionTest {
   }
 
   @Test
+  void oneOfSeveralAutoencodersIsOpenedByName() {
+    Path folder = folder(BlockStyle.GPT2, Site.parse("block 0"));
+    try (Kernels kernels = Kernels.open();
+        SparseAutoencoder sae =
+            SparseAutoencoder.load(kernels, SparseAutoencoder.folders(folder).getFirst())) {
+      sae.save(SparseAutoencoder.folder(folder, sae.site(), "other"));
+    }
+    try (Recommender several = Recommender.open(folder)) {
+      assertEquals(null, several.sae());
+      String message = assertThrows(IllegalStateException.class, several::concepts).getMessage();
+      assertTrue(message.contains("block-0, block-0@other"), message);
+    }
+    try (Recommender one = Recommender.open(folder, "block-0@other")) {
+      assertEquals(FEATURES, one.sae().features());
+    }
+    String message =
+        assertThrows(IllegalArgumentException.class, () -> Recommender.open(folder, "block-1"))
+            .getMessage();
+    assertTrue(message.contains("block-0, block-0@other"), message);
+  }
+
+  @Test
   void steeringNothingChangesNothing() {
     try (Recommender recommender =
             Recommender.open(folder(BlockStyle.GPT2, Site.parse("block 0")));
