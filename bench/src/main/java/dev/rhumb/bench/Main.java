@@ -16,6 +16,7 @@ public final class Main {
     switch (args.length == 3 ? args[0] : "") {
       case "leave-one-out" -> LeaveOneOut.main(folders);
       case "cold-users" -> ColdUsers.main(folders);
+      case "prepare-20m" -> PrepareLog.main(folders);
       case "control" -> Control.main(folders);
       case "worlds" -> Worlds.main(folders);
       default -> org.openjdk.jmh.Main.main(args);
