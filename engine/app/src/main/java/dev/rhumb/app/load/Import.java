@@ -11,7 +11,7 @@ import java.util.stream.Collectors;
 /**
  * A dataset made from files.
  *
- * @param dataset the caller closes it
+ * @param dataset closed by {@link #close}, or by the caller itself
  * @param layout what the files were and how they were read
  * @param columns which column served as what
  * @param rows how many rows the interactions' files have
@@ -24,7 +24,14 @@ public record Import(
     Map<String, String> columns,
     long rows,
     Map<String, Long> dropped,
-    long withoutAttributes) {
+    long withoutAttributes)
+    implements AutoCloseable {
+
+  /** Closes the dataset. */
+  @Override
+  public void close() {
+    dataset.close();
+  }
 
   /** Imports a folder of a known layout; users with fewer interactions are left out. */
   public static Import of(Path folder, Layout layout, int minLength) {
