@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -52,7 +53,7 @@ public final class PrepareLog {
             "bench/prepare-20m.sh");
     table.note(
         "Wall time of the whole command, start of the JVM included, beside whatever else the machine did: other"
-            + " work shared its cores. Memory is the peak resident set (VmHWM) of the process, heap and database"
+            + " work shared its cores; processor time is that of all its threads together. Memory is the peak resident set (VmHWM) of the process, heap and database"
             + " together. DuckDB and the import compute; the backend has no part in it. The references are the"
             + " bounds that the project has set itself.");
     String[] line = {"--interactions", log.toString(), "--out", runs.resolve("dataset").toString()};
@@ -66,7 +67,7 @@ public final class PrepareLog {
     table.write();
   }
 
-  private record Run(double seconds, double peakGigabytes) {}
+  private record Run(double seconds, double processorSeconds, double peakGigabytes) {}
 
   private static void part(ResultTable table, Kernels kernels, String work, String[] arguments)
       throws Exception {
@@ -78,6 +79,7 @@ public final class PrepareLog {
         figures -> {
           Run run = run(arguments);
           figures.add("wall time", run.seconds, "s");
+          figures.add("processor time", run.processorSeconds, "s");
           figures.add("peak memory", run.peakGigabytes, "GB");
         });
   }
@@ -100,14 +102,16 @@ public final class PrepareLog {
     Process process = new ProcessBuilder(line).inheritIO().start();
     Path status = Path.of("/proc", Long.toString(process.pid()), "status");
     long peak = 0;
+    Duration processor = Duration.ZERO;
     while (!process.waitFor(50, TimeUnit.MILLISECONDS)) {
       peak = Math.max(peak, peakKilobytes(status));
+      processor = process.info().totalCpuDuration().orElse(processor);
     }
     double seconds = (System.nanoTime() - start) * 1e-9;
     if (process.exitValue() != 0) {
       throw new IllegalStateException("prepare failed with status " + process.exitValue());
     }
-    return new Run(seconds, peak * 1024e-9);
+    return new Run(seconds, processor.toMillis() * 1e-3, peak * 1024e-9);
   }
 
   private static long peakKilobytes(Path status) throws IOException {

@@ -144,10 +144,12 @@ final class LogTable {
                 ? "(SELECT *, TRY_CAST(time AS DOUBLE) AS d, CASE WHEN d IS NULL THEN TRY_CAST(time AS TIMESTAMPTZ) END AS iso FROM raw)"
                 : "raw"));
     TableFile.BadRow[] first = {stoppedAt};
+    boolean[] faulty = {false};
     db.query(
         "SELECT fault, count(*), min(seq) FROM judged WHERE fault IS NOT NULL GROUP BY fault"
             + " ORDER BY fault",
         row -> {
+          faulty[0] = true;
           int code = row.getInt(1);
           if (code < 0) {
             dropped.add("ratings below " + rules.minRating(), row.getLong(2));
@@ -160,6 +162,9 @@ final class LogTable {
             first[0] = new TableFile.BadRow(seq, fault);
           }
         });
+    if (faulty[0]) {
+      db.execute("DELETE FROM raw WHERE seq IN (SELECT seq FROM judged WHERE fault IS NOT NULL)");
+    }
     if (first[0] != null) {
       TableFile file = files.get((int) (first[0].number() / FILE));
       throw Dropped.refusal(
@@ -252,13 +257,12 @@ final class LogTable {
     for (String kind : List.of("user", "item")) {
       db.execute(
           ("CREATE TABLE %ss AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS n FROM"
-                  + " (SELECT DISTINCT %s_id AS id FROM judged WHERE fault IS NULL)")
+                  + " (SELECT DISTINCT %s_id AS id FROM raw)")
               .formatted(kind, kind));
     }
     db.execute(
         "CREATE TABLE log AS SELECT seq, users.n AS u, items.n AS i, t FROM judged"
-            + " JOIN users ON user_id = users.id JOIN items ON item_id = items.id"
-            + " WHERE fault IS NULL");
+            + " JOIN users ON user_id = users.id JOIN items ON item_id = items.id");
     db.execute("DROP VIEW judged");
     db.execute("DROP TABLE raw");
   }
