@@ -16,7 +16,6 @@ import dev.rhumb.data.Attributes;
 import dev.rhumb.data.Dataset;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -243,6 +242,11 @@ final class PrepareCommand extends Command {
       return generated.make(console, out, this::usage);
     }
     Plan plan = plan();
+    Path target = out == null ? Path.of("runs", "data", plan.name()) : out;
+    if (!DataFolders.takesDataset(target)) {
+      throw new Refusal(
+          target.toString(), "is there and is no dataset", "choose another folder with --out");
+    }
     Import imported;
     try (Progress progress = console.progress("reading", bytes(plan))) {
       long[] read = {0};
@@ -261,11 +265,6 @@ final class PrepareCommand extends Command {
               n -> progress.at(read[0] += n, ""));
     }
     try (Dataset dataset = imported.dataset()) {
-      Path target = out == null ? Path.of("runs", "data", dataset.name()) : out;
-      if (Files.exists(target) && !DataFolders.isPrepared(target)) {
-        throw new Refusal(
-            target.toString(), "is there and is no dataset", "choose another folder with --out");
-      }
       dataset.save(target);
       String source = plan.log().files().getFirst().file().toString();
       console.say("%s: %s", source, imported.layout());

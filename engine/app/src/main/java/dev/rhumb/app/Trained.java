@@ -37,14 +37,19 @@ final class Trained implements AutoCloseable {
     String trainedOn = folder.description().fingerprint();
     if (!trainedOn.equals(dataset.fingerprint())) {
       throw new Refusal(
-          "data " + dataset.name(),
+          "data " + dataset.name() + " (fingerprint " + start(dataset.fingerprint()) + "...)",
           "are not those that the model in " + folder.folder() + " was trained on",
           "name those ("
               + folder.description().datasetName()
               + ", fingerprint "
-              + trainedOn.substring(0, Math.min(12, trainedOn.length()))
+              + start(trainedOn)
               + "...) with --data");
     }
+  }
+
+  /** As much of a fingerprint as a person compares. */
+  private static String start(String fingerprint) {
+    return fingerprint.substring(0, Math.min(12, fingerprint.length()));
   }
 
   /** Where a model's folder keeps the data it was trained on, if it does. */

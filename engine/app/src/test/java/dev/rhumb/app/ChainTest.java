@@ -251,9 +251,23 @@ class ChainTest {
     try (GeneratedWorld world = GeneratedWorld.make(config, 2)) {
       world.dataset().save(other);
     }
-    Cli cli = Cli.run("evaluate", "--data", other, "-m", model);
-    assertEquals(1, cli.status());
-    assertTrue(cli.err().contains("fingerprint"), cli.err());
+    String theirs = "are not those that the model in " + model + " was trained on";
+    for (Object[] command :
+        new Object[][] {
+          {"evaluate"},
+          {"sae", "--steps", 1},
+          {"explain"},
+          {"steer", "-c", "interest-0"},
+          {"recommend", "-H", "1"}
+        }) {
+      List<Object> args = new ArrayList<>(List.of(command));
+      args.addAll(List.of("--data", other, "-m", model));
+      Cli cli = Cli.run(args.toArray());
+      assertEquals(1, cli.status());
+      assertTrue(cli.err().matches("(?s).*data generated \\(fingerprint \\w{12}.*"), cli.err());
+      assertTrue(cli.err().contains(theirs), cli.err());
+      assertTrue(cli.err().contains("name those (generated, fingerprint "), cli.err());
+    }
   }
 
   @Test

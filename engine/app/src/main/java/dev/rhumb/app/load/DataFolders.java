@@ -57,6 +57,23 @@ public final class DataFolders {
     return Files.isRegularFile(folder.resolve("dataset.json"));
   }
 
+  /** Whether a dataset may go there: nothing is, or a dataset, maybe one that was cut short. */
+  public static boolean takesDataset(Path folder) {
+    if (!Files.exists(folder) || isPrepared(folder)) {
+      return true;
+    }
+    if (!Files.isDirectory(folder)) {
+      return false;
+    }
+    try (Stream<Path> inside = Files.list(folder)) {
+      return inside
+          .map(file -> file.getFileName().toString())
+          .allMatch(name -> name.matches("[.]?(sequences|items|users|dataset)[.].*"));
+    } catch (IOException e) {
+      throw new Refusal(folder.toString(), "cannot be listed: " + e, "check its permissions", e);
+    }
+  }
+
   /** The places of this machine, without what a command names. */
   public static List<Place> places() {
     List<Place> places = new ArrayList<>();
