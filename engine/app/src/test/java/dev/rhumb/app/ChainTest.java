@@ -257,8 +257,7 @@ class ChainTest {
           {"evaluate"},
           {"sae", "--steps", 1},
           {"explain"},
-          {"steer", "-c", "interest-0"},
-          {"recommend", "-H", "1"}
+          {"steer", "-c", "interest-0"}
         }) {
       List<Object> args = new ArrayList<>(List.of(command));
       args.addAll(List.of("--data", other, "-m", model));
