@@ -254,10 +254,7 @@ class ChainTest {
     String theirs = "are not those that the model in " + model + " was trained on";
     for (Object[] command :
         new Object[][] {
-          {"evaluate"},
-          {"sae", "--steps", 1},
-          {"explain"},
-          {"steer", "-c", "interest-0"}
+          {"evaluate"}, {"sae", "--steps", 1}, {"explain"}, {"steer", "-c", "interest-0"}
         }) {
       List<Object> args = new ArrayList<>(List.of(command));
       args.addAll(List.of("--data", other, "-m", model));
