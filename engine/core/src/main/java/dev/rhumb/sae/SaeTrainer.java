@@ -89,7 +89,7 @@ public final class SaeTrainer implements AutoCloseable {
   }
 
   /** What is trained: a BatchTopK learns its weights as a TopK does, and a threshold by the way. */
-  private static SaeArchitecture trained(SaeVariant variant) {
+  static SaeArchitecture trained(SaeVariant variant) {
     return variant instanceof SaeVariant.JumpRelu || variant instanceof SaeVariant.Gated
         ? variant.architecture()
         : SaeArchitecture.TOP_K;
