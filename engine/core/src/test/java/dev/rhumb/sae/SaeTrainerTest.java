@@ -31,8 +31,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 class SaeTrainerTest {
   private static final Site SITE = Site.parse("block 0");
   private static final int WIDTH = 16;
-  private static final int PLANTED = 32;
-  private static final int ACTIVE = 2;
 
   private long live;
 
@@ -44,54 +42,6 @@ class SaeTrainerTest {
   @AfterEach
   void nothingLeaks() {
     assertEquals(live, Buffer.live());
-  }
-
-  /** Rows that are sums of a few of the planted directions, moved and scaled away from standard. */
-  private static final class Planted implements RowSource {
-    private final double[][] directions = new double[PLANTED][WIDTH];
-    private final double scale;
-    private long drawn;
-
-    Planted(double scale) {
-      this.scale = scale;
-      for (int f = 0; f < PLANTED; f++) {
-        double norm = 0;
-        for (int d = 0; d < WIDTH; d++) {
-          directions[f][d] = Philox.normal(7, 1, f, d);
-          norm += directions[f][d] * directions[f][d];
-        }
-        for (int d = 0; d < WIDTH; d++) {
-          directions[f][d] /= Math.sqrt(norm);
-        }
-      }
-    }
-
-    @Override
-    public long rows() {
-      return 4096;
-    }
-
-    @Override
-    public void draw(Buffer x, int n) {
-      float[] rows = new float[n * WIDTH];
-      for (int r = 0; r < n; r++, drawn++) {
-        int row = (int) (drawn % rows());
-        for (int i = 0; i < ACTIVE; i++) {
-          int f = (Philox.bits(7, 2, row, i) >>> 1) % PLANTED;
-          double z = 1 + Philox.uniform(7, 3, row, i);
-          for (int d = 0; d < WIDTH; d++) {
-            rows[r * WIDTH + d] += (float) (scale * z * directions[f][d]);
-          }
-        }
-      }
-      for (int i = 0; i < rows.length; i++) {
-        rows[i] += 0.5f;
-      }
-      x.put(0, rows, 0, rows.length);
-    }
-
-    @Override
-    public void close() {}
   }
 
   private static SaeConfig config(int features, int kept, int steps) {
@@ -125,7 +75,8 @@ class SaeTrainerTest {
         source.draw(x, 1000);
         SaeMetrics metrics = SaeMetrics.of(kernels, sae, x, 1000);
         assertTrue(
-            found >= 0.75 * PLANTED, found + " found, " + metrics + ", loss " + result.loss());
+            found >= 0.75 * source.directions.length,
+            found + " found, " + metrics + ", loss " + result.loss());
         assertEquals(1 - metrics.explainedVariance(), result.loss(), 0.03);
         assertUnitRows(decoder);
       }
