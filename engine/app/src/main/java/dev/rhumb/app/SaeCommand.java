@@ -329,7 +329,8 @@ final class SaeCommand extends Command {
         "  explained variance %.4f, L0 %.1f, dead features %.1f %%, cosine %.4f",
         metrics.explainedVariance(), metrics.l0(), 100 * metrics.deadShare(), metrics.cosine());
     console.say(
-        "  its reconstruction in the hidden state's place keeps %.1f %% of NDCG@10",
-        100 * cost.ndcgKept());
+        "  its reconstruction in the hidden state's place keeps %.1f %% of NDCG@10"
+            + " and adds %.4f to the cross-entropy %.4f of the next item",
+        100 * cost.ndcgKept(), cost.crossEntropyAdded(), cost.plainCrossEntropy());
   }
 }

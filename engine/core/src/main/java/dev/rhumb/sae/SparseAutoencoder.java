@@ -135,13 +135,15 @@ public final class SparseAutoencoder implements AutoCloseable {
     return kept;
   }
 
+  /** How it was trained, as {@link SaeVariant#label} has it; its architecture where unknown. */
+  public String variant() {
+    return String.valueOf(metadata.getOrDefault("variant", architecture.label()));
+  }
+
   /** What it is, in a few words: "1024 features, topk, 16 kept". */
   public String describe() {
-    String variant = String.valueOf(metadata.getOrDefault("variant", architecture.label()));
-    return features()
-        + " features, "
-        + variant
-        + (architecture == SaeArchitecture.TOP_K ? ", " + kept + " kept" : "");
+    String kept = architecture == SaeArchitecture.TOP_K ? ", " + this.kept + " kept" : "";
+    return features() + " features, " + variant() + kept;
   }
 
   /** How many of {@code rows} to encode at a time, so that lists stay small. */

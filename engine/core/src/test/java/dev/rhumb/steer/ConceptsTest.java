@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.checkpoint.FormatException;
+import dev.rhumb.data.Cases;
 import dev.rhumb.data.GeneratedWorld;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
@@ -17,7 +18,10 @@ import dev.rhumb.interpret.Positions;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.model.Batch;
 import dev.rhumb.model.BlockStyle;
+import dev.rhumb.model.Inference;
+import dev.rhumb.model.Model;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.ModelFolder;
 import dev.rhumb.model.Site;
@@ -153,8 +157,49 @@ class ConceptsTest {
     assertEquals(curve.original().metrics(), cost.plain());
     assertEquals(curve.reconstructed().metrics(), cost.reconstructed());
     assertTrue(cost.ndcgKept() > .5 && cost.ndcgKept() < 1.5, cost.toString());
+    assertEquals(crossEntropy(), cost.plainCrossEntropy(), 1e-5);
+    assertTrue(
+        cost.crossEntropyAdded() != 0 && Math.abs(cost.crossEntropyAdded()) < 1, cost.toString());
     SaeMetrics metrics = SaeMetrics.of(kernels, opened.model(), sae, split.test().histories());
     assertTrue(metrics.explainedVariance() > .7, metrics.toString());
+  }
+
+  /** The plain model's cross-entropy of the next item over all positions, in double. */
+  private double crossEntropy() {
+    Model model = opened.model();
+    int width = model.config().width();
+    float[] items = model.itemTable().floats();
+    Cases cases = split.test();
+    double sum = 0;
+    int rows = 0;
+    for (int c = 0; c < cases.count(); c++) {
+      int[] window = new int[model.config().maxLength() + 1];
+      int n = cases.histories().copyLast(c, window.length - 1, window, 0);
+      window[n] = cases.target(c);
+      float[] hidden = new float[n * width];
+      try (Batch batch = new Batch(kernels, 1, n);
+          Inference inference = new Inference(kernels, model, 1, n)) {
+        batch.add(window, 0, n);
+        batch.seal();
+        inference.run(batch);
+        inference.hidden().get(0, hidden, 0, hidden.length);
+      }
+      for (int r = 0; r < n; r++) {
+        double total = 0;
+        double ofTarget = 0;
+        for (int item = 1; item <= model.config().items(); item++) {
+          double score = 0;
+          for (int d = 0; d < width; d++) {
+            score += (double) hidden[r * width + d] * items[item * width + d];
+          }
+          total += Math.exp(score);
+          ofTarget = item == window[r + 1] ? score : ofTarget;
+        }
+        sum += Math.log(total) - ofTarget;
+        rows++;
+      }
+    }
+    return sum / rows;
   }
 
   @Test

@@ -92,6 +92,7 @@ public final class Figures {
     return map(
         "site", sae.site().toString(),
         "features", sae.features(),
+        "variant", sae.variant(),
         "kept", sae.kept(),
         "positions", metrics.rows(),
         "explained_variance", number(metrics.explainedVariance()),
@@ -100,7 +101,9 @@ public final class Figures {
         "cosine", metrics.cosine(),
         "mean_absolute_error", metrics.meanAbsoluteError(),
         "root_mean_squared_error", metrics.rootMeanSquaredError(),
-        "ndcg_kept", number(cost.ndcgKept()));
+        "ndcg_kept", number(cost.ndcgKept()),
+        "cross_entropy", number(cost.plainCrossEntropy()),
+        "cross_entropy_added", number(cost.crossEntropyAdded()));
   }
 
   /** A control curve. */
