@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -277,6 +278,94 @@ class ChainTest {
   void theAutoencoderIsJudgedOnUsersItDidNotLearnFrom() {
     assertTrue(autoencoder.number("explained_variance") > .5, autoencoder.toString());
     assertEquals(4, autoencoder.number("l0"), 1.0);
+  }
+
+  @Test
+  void autoencodersOfEveryVariantStandSideBySide() throws IOException {
+    Path several = home.resolve("several");
+    try (Stream<Path> files = Files.walk(model)) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        Path to = several.resolve(model.relativize(file));
+        Files.createDirectories(to.getParent());
+        Files.copy(file, to);
+      }
+    }
+    for (String[] variant :
+        new String[][] {
+          {"batch-topk", "--k", "4"},
+          {"matryoshka", "--k", "4", "--prefixes", "16,64"},
+          {"jump-relu", "--l0", "0.01", "--bandwidth", "0.1"},
+          {"gated", "--l1", "0.2"},
+          {"relu-l1", "--l1", "0.2", "--error", "unsquared", "--raw", "--resamples", "0"}
+        }) {
+      List<Object> args = new ArrayList<>(List.of("sae", "--data", data, "-m", several));
+      args.addAll(List.of("--features", 64, "--steps", 100, "--batch", 256));
+      args.addAll(List.of("--name", variant[0], "--json", "--variant"));
+      args.addAll(List.of(variant));
+      JsonObject result = good(Cli.run(args.toArray()));
+      assertEquals(variant[0], result.string("variant"));
+      assertTrue(result.number("explained_variance") > .2, result.keys() + " " + variant[0]);
+      assertTrue(result.number("l0") > .5 && result.number("l0") < 60, variant[0]);
+      assertTrue(Math.abs(result.number("cross_entropy_added")) < 2, variant[0]);
+    }
+    Cli which = Cli.run("explain", "--data", data, "-m", several);
+    assertEquals(1, which.status());
+    assertTrue(which.err().contains("block-0@gated"), which.err());
+    assertTrue(which.err().contains("--sae"), which.err());
+    Cli both = Cli.run("explain", "--data", data, "-m", several, "--site", "last", "--sae", "x");
+    assertTrue(both.err().contains("leave one of them out"), both.err());
+    Cli outside = Cli.run("explain", "--data", data, "-m", several, "--sae", "../../model");
+    assertTrue(outside.err().contains("give its name alone"), outside.err());
+    Path report = home.resolve("several-report");
+    String gated = "block-0@gated";
+    good(
+        Cli.run(
+            "explain",
+            "--data",
+            data,
+            "-m",
+            several,
+            "--sae",
+            gated,
+            "--report",
+            report,
+            "--json"));
+    assertTrue(Files.exists(several.resolve("sae").resolve(gated).resolve("features.tsv")));
+    JsonObject list =
+        good(
+            Cli.run(
+                "recommend",
+                "-m",
+                several,
+                "--sae",
+                gated,
+                "-H",
+                "1",
+                "-H",
+                "2",
+                "-e",
+                "5:set:30",
+                "--json"));
+    assertNotEquals(ids(list, "recommended"), ids(list, "steered"));
+  }
+
+  @Test
+  void optionsThatDoNotGoWithAVariantAreRefused() {
+    for (String[] bad :
+        new String[][] {
+          {"topk", "--l1", "1", "takes --k"},
+          {"gated", "--k", "4", "takes --l1"},
+          {"relu-l1", "--error", "cubed", "there are unsquared and squared"},
+          {"matryoshka", "--selection", "gated", "there are topk and batch-topk"},
+          {"matryoshka", "--prefixes", "16,8", "must ascend"},
+          {"jump-relu", "--bandwidth", "0", "bandwidth 0.0"},
+          {"spline", "--k", "4", "there are topk, batch-topk"},
+          {"topk", "--name", "Upper", "lower-case"}
+        }) {
+      Cli cli = Cli.run("sae", "--data", data, "-m", model, "--variant", bad[0], bad[1], bad[2]);
+      assertEquals(1, cli.status(), cli.err());
+      assertTrue(cli.err().contains(bad[3]), cli.err());
+    }
   }
 
   @Test

@@ -100,7 +100,7 @@ public final class Report {
         .add(" blocks), a sparse autoencoder at <b>")
         .text(findings.site())
         .add("</b> with " + grouped(findings.features()) + " features, of which ")
-        .add(findings.kept() + " speak at a time. ")
+        .add("about " + fixed(findings.sae().l0(), 1) + " speak at a time. ")
         .add(grouped(ranking.cases()) + " test cases (")
         .text(findings.split())
         .add("), the full catalogue ranked.</p></header><div class=tiles>");
