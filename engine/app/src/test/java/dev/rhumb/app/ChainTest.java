@@ -309,7 +309,7 @@ class ChainTest {
       assertTrue(Math.abs(result.number("cross_entropy_added")) < 2, variant[0]);
     }
     Path report = home.resolve("several-report");
-    String gated = "gated";
+    String gated = "block-0@gated";
     good(
         Cli.run(
             "explain",
@@ -352,7 +352,7 @@ class ChainTest {
           {"matryoshka", "--prefixes", "16,8", "must ascend"},
           {"jump-relu", "--bandwidth", "0", "bandwidth 0.0"},
           {"spline", "--k", "4", "there are topk, batch-topk"},
-          {"topk", "--name", "..", "must be of letters"}
+          {"topk", "--name", "..", "must be of up to 64"}
         }) {
       Cli cli = Cli.run("sae", "--data", data, "-m", model, "--variant", bad[0], bad[1], bad[2]);
       assertEquals(1, cli.status(), cli.err());
