@@ -15,7 +15,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -282,14 +281,7 @@ class ChainTest {
 
   @Test
   void autoencodersOfEveryVariantStandSideBySide() throws IOException {
-    Path several = home.resolve("variants");
-    try (Stream<Path> files = Files.walk(model)) {
-      for (Path file : files.filter(Files::isRegularFile).toList()) {
-        Path to = several.resolve(model.relativize(file));
-        Files.createDirectories(to.getParent());
-        Files.copy(file, to);
-      }
-    }
+    Path several = copyOfModel("variants");
     for (String[] variant :
         new String[][] {
           {"batch-topk", "--k", "4"},

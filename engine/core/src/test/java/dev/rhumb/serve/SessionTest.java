@@ -24,6 +24,7 @@ import dev.rhumb.model.Padding;
 import dev.rhumb.model.Site;
 import dev.rhumb.model.Tensor;
 import dev.rhumb.model.Wiring;
+import dev.rhumb.sae.SaeArchitecture;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Edit;
 import dev.rhumb.steer.Steering;
@@ -34,6 +35,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -67,6 +69,12 @@ class SessionTest {
   }
 
   private Path folder(Site site, ModelConfig config) {
+    return folder(
+        site, config, kernels -> new SparseAutoencoder(kernels, site, FEATURES, D, 6, Map.of()));
+  }
+
+  private Path folder(
+      Site site, ModelConfig config, Function<Kernels, SparseAutoencoder> autoencoder) {
     Path folder = temporary.resolve(config.style() + site.folder());
     DatasetBuilder builder = new DatasetBuilder();
     for (int item = 1; item <= ITEMS; item++) {
@@ -75,7 +83,7 @@ class SessionTest {
     try (Kernels kernels = Kernels.open();
         Dataset dataset = builder.build("all");
         Model model = Model.initialise(kernels, config, 3);
-        SparseAutoencoder sae = new SparseAutoencoder(kernels, site, FEATURES, D, 6, Map.of())) {
+        SparseAutoencoder sae = autoencoder.apply(kernels)) {
       int number = 0;
       for (Tensor tensor : model.parameters().tensors()) {
         scramble(tensor.data(), 0.2f, number++);
@@ -83,6 +91,10 @@ class SessionTest {
       scramble(sae.encoderWeights(), 0.5f, 100);
       scramble(sae.decoderWeights(), 0.5f, 101);
       scramble(sae.decoderBias(), 0.1f, 102);
+      if (sae.architecture() == SaeArchitecture.GATED) {
+        scramble(sae.magnitudeScale(), 0.3f, 103);
+        scramble(sae.magnitudeBias(), 0.3f, 104);
+      }
       sae.refresh(kernels);
       ModelFolder.writeDescription(
           folder,
@@ -204,6 +216,33 @@ class SessionTest {
           }
         }
       }
+    }
+  }
+
+  @Test
+  void featuresThatFireByThresholdsAreServedToo() {
+    Site site = Site.parse("block 0");
+    Path folder =
+        folder(
+            site,
+            new ModelConfig(BlockStyle.GPT2, ITEMS, D, 2, 2, T, 24, 0.1f, 1e-5f),
+            kernels ->
+                new SparseAutoencoder(kernels, site, FEATURES, D, SaeArchitecture.GATED, Map.of()));
+    everyAnswerAgrees(folder, T * 3 / 4, "gated");
+    try (Recommender recommender = Recommender.open(folder);
+        Session session = recommender.newSession()) {
+      session.append(3);
+      session.append(9);
+      int[] all = new int[FEATURES];
+      float[] values = new float[FEATURES];
+      int fired = session.features(all, values);
+      assertTrue(fired > 5 && fired < FEATURES, "" + fired);
+      for (int i = 1; i < fired; i++) {
+        assertTrue(values[i] <= values[i - 1] && values[i] > 0);
+      }
+      int[] strongest = new int[3];
+      assertEquals(3, session.features(strongest, new float[3]));
+      assertArrayEquals(Arrays.copyOf(all, 3), strongest);
     }
   }
 
