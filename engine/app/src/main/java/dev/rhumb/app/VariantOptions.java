@@ -10,10 +10,9 @@ import picocli.CommandLine.Option;
 /** How an autoencoder learns to be sparse. */
 final class VariantOptions {
   private static final float L1 = 0.1f;
-  private static final float L1_SQUARED = 0.01f;
-  private static final float L1_GATED = 0.01f;
-  private static final float L0 = 2e-3f;
-  private static final float BANDWIDTH = 0.02f;
+  private static final float L1_GATED = 0.2f;
+  private static final float L0 = 3e-3f;
+  private static final float BANDWIDTH = 0.05f;
 
   @Option(
       names = "--variant",
@@ -49,21 +48,20 @@ final class VariantOptions {
   @Option(
       names = "--l0",
       paramLabel = "WEIGHT",
-      description = "jump-relu: weight of the features that fire (default: 0.002).")
+      description = "jump-relu: weight of the features that fire (default: 0.003).")
   private Float l0;
 
   @Option(
       names = "--bandwidth",
       paramLabel = "WIDTH",
-      description = "jump-relu: width of the straight-through rectangle (default: 0.02).")
+      description = "jump-relu: width of the straight-through rectangle (default: 0.05).")
   private Float bandwidth;
 
   @Option(
       names = "--l1",
       paramLabel = "WEIGHT",
       description =
-          "gated, relu-l1: weight of the activations' sum"
-              + " (default: 0.01; 0.1 with --error unsquared).")
+          "gated, relu-l1: weight of the activations' sum (default: 0.2 of a gated one, else 0.1).")
   private Float l1;
 
   @Option(
@@ -109,7 +107,7 @@ final class VariantOptions {
       case "relu-l1" -> {
         allow(Set.of("--l1", "--error"));
         boolean squared = oneOf("--error", or(error, "unsquared"), "unsquared", "squared");
-        yield new SaeVariant.ReluL1(or(l1, squared ? L1_SQUARED : L1), squared);
+        yield new SaeVariant.ReluL1(or(l1, L1), squared);
       }
       default ->
           throw new Refusal(
