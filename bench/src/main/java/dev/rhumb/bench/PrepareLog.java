@@ -3,6 +3,7 @@ package dev.rhumb.bench;
 import dev.rhumb.kernels.Kernels;
 import java.io.BufferedWriter;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -53,7 +54,7 @@ public final class PrepareLog {
             "bench/prepare-20m.sh");
     table.note(
         "Wall time of the whole command, start of the JVM included, beside whatever else the machine did: other"
-            + " work shared its cores; processor time is that of all its threads together. Memory is the peak resident set (VmHWM) of the process, heap and database"
+            + " work shared its cores; processor time is that of all its threads together, and the load average that of the system at the end. Memory is the peak resident set (VmHWM) of the process, heap and database"
             + " together. DuckDB and the import compute; the backend has no part in it. The references are the"
             + " bounds that the project has set itself.");
     String[] line = {"--interactions", log.toString(), "--out", runs.resolve("dataset").toString()};
@@ -80,6 +81,8 @@ public final class PrepareLog {
           Run run = run(arguments);
           figures.add("wall time", run.seconds, "s");
           figures.add("processor time", run.processorSeconds, "s");
+          figures.add(
+              "load average", ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage());
           figures.add("peak memory", run.peakGigabytes, "GB");
         });
   }

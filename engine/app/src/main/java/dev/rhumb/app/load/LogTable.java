@@ -8,9 +8,12 @@ import dev.rhumb.data.Catalogue;
 import dev.rhumb.data.Dataset;
 import dev.rhumb.data.DatasetBuilder;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.LongConsumer;
@@ -81,7 +84,7 @@ final class LogTable {
     Set<String> names = new HashSet<>();
     for (String given : new String[] {plan.user(), plan.item(), plan.time(), plan.rating()}) {
       if (given != null && !given.matches("[0-9]+")) {
-        names.add(given.toLowerCase(java.util.Locale.ROOT));
+        names.add(given.toLowerCase(Locale.ROOT));
       }
     }
     for (Source source : plan.files()) {
@@ -442,15 +445,15 @@ final class LogTable {
           byNumber[row.getInt(1)] = row.getString(2);
           left.add(row.getString(2));
         });
-    java.util.Comparator<String> order = DatasetBuilder.order(left);
+    Comparator<String> order = DatasetBuilder.order(left);
     int[] place =
         IntStream.range(0, numbers.length)
             .filter(n -> byNumber[n] != null)
             .boxed()
-            .sorted(java.util.Comparator.comparing(n -> byNumber[n], order))
+            .sorted(Comparator.comparing(n -> byNumber[n], order))
             .mapToInt(Integer::intValue)
             .toArray();
-    java.util.Arrays.fill(numbers, -1);
+    Arrays.fill(numbers, -1);
     String[] sorted = new String[place.length];
     for (int p = 0; p < place.length; p++) {
       numbers[place[p]] = p;

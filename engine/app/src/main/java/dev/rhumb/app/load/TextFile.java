@@ -1,6 +1,7 @@
 package dev.rhumb.app.load;
 
 import dev.rhumb.app.terminal.Refusal;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -104,7 +105,7 @@ final class TextFile implements TableFile {
   }
 
   private static void append(DuckDBAppender rows, long number, String[] fields)
-      throws java.sql.SQLException {
+      throws SQLException {
     rows.beginRow();
     rows.append(number);
     for (String field : fields) {
