@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -93,6 +94,15 @@ final class Backends {
           + VECTOR_MODULE
           + " is not in the boot layer; start java with --add-modules "
           + VECTOR_MODULE;
+    }
+    try {
+      // The kernels need this restricted method; ask before their classes load, which cannot be
+      // undone.
+      MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+    } catch (IllegalCallerException e) {
+      Module here = Backends.class.getModule();
+      return "native access is denied to the kernels; start java with --enable-native-access="
+          + (here.isNamed() ? here.getName() : "ALL-UNNAMED");
     }
     return SimdKernels.refusal();
   }

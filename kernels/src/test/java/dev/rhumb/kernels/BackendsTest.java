@@ -12,6 +12,7 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -111,18 +112,35 @@ class BackendsTest {
   @Test
   void withoutTheVectorModuleAutoIsScalarAndSaysHowToMendIt(@TempDir Path folder)
       throws IOException, InterruptedException {
+    requireScalar(folder, FLAG, "--limit-modules", "java.base");
+  }
+
+  @Test
+  void withoutNativeAccessAutoIsScalarAndSaysHowToMendIt(@TempDir Path folder)
+      throws IOException, InterruptedException {
+    requireScalar(
+        folder,
+        "--enable-native-access=ALL-UNNAMED",
+        "--add-modules",
+        "jdk.incubator.vector",
+        "--illegal-native-access=deny");
+  }
+
+  /** Runs another JVM, on the class path, where simd cannot run for the lack of a flag. */
+  private static void requireScalar(Path folder, String flag, String... options)
+      throws IOException, InterruptedException {
     Path out = folder.resolve("out");
     Path err = folder.resolve("err");
-    ProcessBuilder java =
-        new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "--limit-modules",
-            "java.base",
-            "-cp",
-            Stream.of(Kernels.class, NativeLibrary.class, WithoutVectorModule.class)
-                .map(BackendsTest::place)
-                .collect(Collectors.joining(File.pathSeparator)),
-            WithoutVectorModule.class.getName());
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(List.of(options));
+    command.add("-cp");
+    command.add(
+        Stream.of(Kernels.class, NativeLibrary.class, WithoutVectorModule.class)
+            .map(BackendsTest::place)
+            .collect(Collectors.joining(File.pathSeparator)));
+    command.add(WithoutVectorModule.class.getName());
+    ProcessBuilder java = new ProcessBuilder(command);
     java.environment().remove("RHUMB_BACKEND");
     java.environment().remove("JAVA_TOOL_OPTIONS");
     Process process = java.redirectOutput(out.toFile()).redirectError(err.toFile()).start();
@@ -131,8 +149,8 @@ class BackendsTest {
     assertEquals(0, status, warning);
     List<String> lines = Files.readAllLines(out, StandardCharsets.UTF_8);
     assertTrue(lines.get(0).startsWith("scalar"), lines.get(0));
-    assertTrue(lines.get(1).contains(FLAG), lines.get(1));
+    assertTrue(lines.get(1).contains(flag), lines.get(1));
     assertEquals(
-        1, warning.lines().filter(line -> line.contains(FLAG)).count(), "one line: " + warning);
+        1, warning.lines().filter(line -> line.contains(flag)).count(), "one line: " + warning);
   }
 }
