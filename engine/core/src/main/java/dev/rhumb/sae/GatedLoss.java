@@ -20,7 +20,10 @@ final class GatedLoss extends SaeLoss {
   private final Buffer matrices;
   private final Buffer magnitudeWeights;
   private final Buffer magnitudeGradient;
-  private final Buffer unused;
+
+  /** What the decoder would get from the gates' reconstruction, in which it is constant. */
+  private final Buffer discarded;
+
   private final Buffer rowSums;
   private final float[] hostSums;
   private final float[] gains;
@@ -38,7 +41,7 @@ final class GatedLoss extends SaeLoss {
     matrices = kernels.allocate(DType.F32, 3 * matrix);
     magnitudeWeights = matrices.slice(0, matrix);
     magnitudeGradient = matrices.slice(matrix, matrix);
-    unused = matrices.slice(2 * matrix, matrix);
+    discarded = matrices.slice(2 * matrix, matrix);
     rowSums = kernels.allocate(DType.F32, Math.max(block, features));
     hostSums = new float[Math.max(block, features)];
     gains = new float[features];
@@ -50,6 +53,7 @@ final class GatedLoss extends SaeLoss {
     Thresholds scaled = magnitude.thresholds();
     sae.scaleRows(features, width, scaled.gain(), weights.encoder, 0, magnitudeWeights);
     magnitudeGradient.zero();
+    discarded.zero();
     double slopeOfGate = l1 / (rows * scale);
     for (int from = 0; from < rows; from += block) {
       int n = Math.min(block, rows - from);
@@ -101,7 +105,7 @@ final class GatedLoss extends SaeLoss {
     target.offset(offsets);
   }
 
-  /** Of the penalty and the reconstruction from the gates, in which the decoder is constant. */
+  /** Of the penalty and the reconstruction from the gates. */
   private void backwardOfGate(Buffer x, int rows, Buffer g, double slopeOfGate) {
     sae.backward(
         rows,
@@ -119,7 +123,7 @@ final class GatedLoss extends SaeLoss {
         weights.decoderBias,
         false,
         gradients.encoder,
-        unused,
+        discarded,
         gradients.encoderBias,
         gradients.decoderBias);
   }
