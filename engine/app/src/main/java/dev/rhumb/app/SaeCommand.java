@@ -90,6 +90,15 @@ final class SaeCommand extends Command {
               + " (default: 4; 0 where K features are kept: there an auxiliary loss revives them).")
   private Integer resamples;
 
+  @Option(
+      names = "--dead-epochs",
+      paramLabel = "N",
+      defaultValue = "1",
+      description =
+          "Epochs without firing after which a feature is dead (default: ${DEFAULT-VALUE}); 0.1 also"
+              + " revives those that fire once in a while.")
+  private float deadEpochs;
+
   @Option(names = "--raw", description = "Learn from hidden states as they are, not standardised.")
   private boolean raw;
 
@@ -213,7 +222,8 @@ final class SaeCommand extends Command {
             .withSteps(steps)
             .withBatch(batch)
             .withSeed(seed)
-            .withStandardised(!raw);
+            .withStandardised(!raw)
+            .withDeadEpochs(deadEpochs);
     if (learningRate != null) {
       config = config.withLearningRate(learningRate);
     }

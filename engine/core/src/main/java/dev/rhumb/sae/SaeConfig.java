@@ -24,7 +24,9 @@ import dev.rhumb.model.Site;
  * @param decayShare share of the steps, the last ones, over which the learning rate falls linearly
  *     to 0
  * @param deadGaps a feature is dead when it has not fired for so many times F / L0 positions, and
- *     at least for an epoch
+ *     for {@code deadEpochs}
+ * @param deadEpochs how many epochs that is at least; below 1, features that fire once in a while
+ *     are revived too
  * @param bufferBytes memory for hidden states: where they do not all fit, they are shuffled within
  *     it
  */
@@ -44,6 +46,7 @@ public record SaeConfig(
     float clipNorm,
     float decayShare,
     int deadGaps,
+    float deadEpochs,
     long bufferBytes) {
 
   /** Refuses impossible settings, naming the value and its bounds. */
@@ -66,6 +69,7 @@ public record SaeConfig(
     positive("learning rate", learningRate);
     positive("clip norm", clipNorm);
     weight("auxiliary weight", auxWeight);
+    weight("number of epochs after which a feature is dead,", deadEpochs);
     if (!(decayShare >= 0 && decayShare <= 1)) {
       throw new IllegalArgumentException(
           "SAE: the decay share " + decayShare + " must be from 0 to 1");
@@ -104,6 +108,7 @@ public record SaeConfig(
         1,
         0.2f,
         100,
+        1,
         1L << 30);
   }
 
@@ -169,6 +174,13 @@ public record SaeConfig(
     return draft.config();
   }
 
+  /** The same with features dead after so many epochs without firing. */
+  public SaeConfig withDeadEpochs(float deadEpochs) {
+    Draft draft = new Draft(this);
+    draft.deadEpochs = deadEpochs;
+    return draft.config();
+  }
+
   /** The learning rate of a step, from 1. */
   float learningRate(int step) {
     double warm = warmUpSteps == 0 ? 1 : Math.min(1, step / (double) warmUpSteps);
@@ -209,6 +221,7 @@ public record SaeConfig(
     private int batch;
     private int steps;
     private long seed;
+    private float deadEpochs;
     private long bufferBytes;
 
     Draft(SaeConfig from) {
@@ -221,6 +234,7 @@ public record SaeConfig(
       batch = from.batch;
       steps = from.steps;
       seed = from.seed;
+      deadEpochs = from.deadEpochs;
       bufferBytes = from.bufferBytes;
     }
 
@@ -241,6 +255,7 @@ public record SaeConfig(
           from.clipNorm,
           from.decayShare,
           from.deadGaps,
+          deadEpochs,
           bufferBytes);
     }
   }

@@ -436,7 +436,7 @@ public final class SaeTrainer implements AutoCloseable {
   /** Finds the dead features, after a step. */
   private void age() {
     double gap = config.deadGaps() * (double) config.features() / expectedL0();
-    double limit = Math.max(gap, stream.rows());
+    double limit = Math.max(gap, config.deadEpochs() * (double) stream.rows());
     deadCount = 0;
     for (int f = 0; f < idle.length; f++) {
       idle[f] = loss.fired[f] > 0 ? 0 : idle[f] + config.batch();
@@ -511,6 +511,7 @@ public final class SaeTrainer implements AutoCloseable {
     metadata.put("aux_kept", config.auxKept());
     metadata.put("aux_weight", config.auxWeight());
     metadata.put("resamples", config.resamples());
+    metadata.put("dead_epochs", config.deadEpochs());
     metadata.put("learning_rate", config.learningRate());
     metadata.put("warm_up_steps", config.warmUpSteps());
     metadata.put("decay_share", config.decayShare());

@@ -182,6 +182,7 @@ class SaeTrainerTest {
             1,
             0.2f,
             1,
+            1,
             1 << 20);
     int[] most = new int[1];
     try (Kernels kernels = Kernels.open(Backend.SIMD, threads)) {
