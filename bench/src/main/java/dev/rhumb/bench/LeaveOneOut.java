@@ -64,7 +64,7 @@ public final class LeaveOneOut {
               "bench/leave-one-out.sh");
       table.note(
           "SASRec: D 64, 2 blocks, 1 head, T 200, batch 128, dropout .1, Adam 1e-3, at most 100 epochs, patience 10 on"
-              + " validation NDCG@10. The interval of a seed is that of the mean over users (95 %, bootstrap, 2,000"
+              + " validation NDCG@10 (gBCE: 300 and 50). The interval of a seed is that of the mean over users (95 %, bootstrap, 2,000"
               + " resamples of users); beside a mean over seeds stand the lowest and the highest.");
       table.note(
           "Seconds are what an epoch of training took at the median, beside whatever else this machine did: no"
@@ -95,10 +95,12 @@ public final class LeaveOneOut {
           standard.withObjective(BinaryCrossEntropy.bce(1)),
           new Figures.Reference(
               PAPER + "SASRec, BCE", Map.of("HR@10", .2500, "NDCG@10", .1341, "best epoch", 53.)));
+      // It stands still at first and then learns for long.
       trained(
           "SASRec, gBCE, 256 negatives, t .75",
           "gbce",
-          standard.withObjective(BinaryCrossEntropy.gbce(256, .75)),
+          new TrainingConfig(seed, 128, 1e-3f, 0, 0, 300, 50)
+              .withObjective(BinaryCrossEntropy.gbce(256, .75)),
           new Figures.Reference(
               PAPER + "gSASRec, D 128", Map.of("HR@10", .3003, "NDCG@10", .1726)));
       trained(
