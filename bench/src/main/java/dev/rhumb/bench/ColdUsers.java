@@ -184,14 +184,20 @@ public final class ColdUsers {
             SaeConfig.of(SITE, 64, features, kept));
       }
     }
+    // A feature that is rare among these users counts as dead early, so that it is revived in time.
+    autoencoder(
+        "TopK",
+        "F 2048, K 32, dead after .1 epochs",
+        "topk-f2048-k32-dead-early",
+        SaeConfig.of(SITE, 64, 2048, 32).withDeadEpochs(.1f));
     other("BatchTopK", "F 512, K 16", new SaeVariant.BatchTopK(16));
     other(
         "Matryoshka",
         "F 512, K 16, prefixes 32 to 512",
         SaeVariant.Matryoshka.halves(new SaeVariant.TopK(16), 512));
-    other("JumpReLU", "F 512, L0 weight .002", new SaeVariant.JumpRelu(2e-3f, .02f));
-    other("Gated", "F 512, L1 weight .01", new SaeVariant.Gated(.01f));
-    other("ReLU + L1, squared", "F 512, L1 weight .01", new SaeVariant.ReluL1(.01f, true));
+    other("JumpReLU", "F 512, L0 weight .003", new SaeVariant.JumpRelu(3e-3f, .05f));
+    other("Gated", "F 512, L1 weight .2", new SaeVariant.Gated(.2f));
+    other("ReLU + L1, squared", "F 512, L1 weight .1", new SaeVariant.ReluL1(.1f, true));
   }
 
   private void other(String work, String shape, SaeVariant variant) throws Exception {
