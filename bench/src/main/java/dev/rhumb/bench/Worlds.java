@@ -149,7 +149,7 @@ public final class Worlds {
     figures.add("precision", found.meanPrecision());
     figures.add("recall", found.meanRecall());
     figures.add("AUC", found.meanAuc());
-    figures.add("|cosine|", found.meanCosine());
+    figures.add("absolute cosine", found.meanCosine());
     figures.add("found", found.found());
     figures.add("own", found.own());
     figures.add("distinct", found.distinct());
