@@ -69,6 +69,9 @@ public final class LeaveOneOut {
       table.note(
           "Seconds are what an epoch of training took at the median, beside whatever else this machine did: no"
               + " benchmark. Histories are packed, so no time goes into padding.");
+      table.note(
+          "The commit is that of the code that judged a run; a run that"
+              + " was resumed may have begun under an earlier one.");
       new LeaveOneOut(kernels, split, Path.of(args[0], "leave-one-out"), table).study();
       table.write();
     }

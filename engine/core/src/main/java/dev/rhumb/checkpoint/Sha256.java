@@ -2,6 +2,7 @@ package dev.rhumb.checkpoint;
 
 import dev.rhumb.kernels.Buffer;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -11,7 +12,7 @@ import java.util.HexFormat;
 
 /**
  * SHA-256 over numbers (little-endian int64), strings (the count of their UTF-8 bytes and those
- * bytes) and tensors (the count of their bytes and those bytes). One thread at a time.
+ * bytes), memory and tensors (the count of their bytes and those bytes). One thread at a time.
  */
 public final class Sha256 {
   private static final long STAGING_BYTES = 1 << 20;
@@ -39,6 +40,16 @@ public final class Sha256 {
     byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
     add(bytes.length);
     digest.update(bytes);
+    return this;
+  }
+
+  /** Adds the content of host memory. */
+  public Sha256 add(MemorySegment memory) {
+    add(memory.byteSize());
+    for (long at = 0; at < memory.byteSize(); at += STAGING_BYTES) {
+      long bytes = Math.min(STAGING_BYTES, memory.byteSize() - at);
+      digest.update(memory.asSlice(at, bytes).asByteBuffer());
+    }
     return this;
   }
 

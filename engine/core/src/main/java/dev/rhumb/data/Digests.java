@@ -1,12 +1,6 @@
 package dev.rhumb.data;
 
-import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
+import dev.rhumb.checkpoint.Sha256;
 
 /**
  * SHA-256, in hexadecimal, of the parts of a dataset, apart so that a damaged folder can name the
@@ -17,10 +11,8 @@ import java.util.HexFormat;
  * @param times null where the dataset keeps none
  */
 record Digests(String items, String users, String sequences, String times) {
-  private static final int CHUNK = 1 << 20;
-
   static Digests of(Dataset d) {
-    Hash items = new Hash();
+    Sha256 items = new Sha256();
     Catalogue catalogue = d.catalogue();
     items.add(catalogue.items());
     for (int item = 1; item <= catalogue.items(); item++) {
@@ -30,16 +22,16 @@ record Digests(String items, String users, String sequences, String times) {
       items.add(attributes.size());
       attributes.forEach(items::add);
     }
-    Hash users = new Hash();
+    Sha256 users = new Sha256();
     users.add(d.users());
     for (int user = 0; user < d.users(); user++) {
       users.add(d.userId(user));
       users.add(d.userTime(user));
     }
-    Hash sequences = new Hash();
+    Sha256 sequences = new Sha256();
     sequences.add(d.offsets());
     sequences.add(d.sequenceItems());
-    Hash times = new Hash();
+    Sha256 times = new Sha256();
     if (d.hasTimes()) {
       times.add(d.times());
     }
@@ -49,44 +41,10 @@ record Digests(String items, String users, String sequences, String times) {
 
   /** The hash over items, users and sequences. */
   String fingerprint() {
-    Hash all = new Hash();
+    Sha256 all = new Sha256();
     all.add(items);
     all.add(users);
     all.add(sequences);
     return all.hex();
-  }
-
-  private static final class Hash {
-    private final MessageDigest sha;
-    private final ByteBuffer number = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-
-    Hash() {
-      try {
-        sha = MessageDigest.getInstance("SHA-256");
-      } catch (NoSuchAlgorithmException e) {
-        throw new AssertionError("every Java platform has SHA-256", e);
-      }
-    }
-
-    void add(long value) {
-      sha.update(number.clear().putLong(value).flip());
-    }
-
-    void add(String text) {
-      byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-      add(bytes.length);
-      sha.update(bytes);
-    }
-
-    void add(MemorySegment memory) {
-      add(memory.byteSize());
-      for (long at = 0; at < memory.byteSize(); at += CHUNK) {
-        sha.update(memory.asSlice(at, Math.min(CHUNK, memory.byteSize() - at)).asByteBuffer());
-      }
-    }
-
-    String hex() {
-      return HexFormat.of().formatHex(sha.digest());
-    }
   }
 }
