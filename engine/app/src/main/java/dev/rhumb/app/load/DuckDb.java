@@ -11,9 +11,10 @@ import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Properties;
 import java.util.function.Consumer;
-import org.duckdb.DuckDBAppender;
 import org.duckdb.DuckDBConnection;
 
 /**
@@ -22,6 +23,9 @@ import org.duckdb.DuckDBConnection;
  * are neither installed nor loaded. One thread at a time.
  */
 final class DuckDb implements AutoCloseable {
+  // What each thread reads of a file at once, in bytes: memory of the database.
+  private static final long BLOCK = 1 << 20;
+
   private final DuckDBConnection connection;
   private final Path folder;
 
@@ -34,7 +38,7 @@ final class DuckDb implements AutoCloseable {
   /** Adds rows to a table. */
   interface Appending {
     /** Adds them all. */
-    void to(DuckDBAppender rows) throws SQLException;
+    void to(RowFile rows) throws IOException;
   }
 
   /**
@@ -115,14 +119,32 @@ final class DuckDb implements AutoCloseable {
     return found[0];
   }
 
-  /** Adds rows to a table. */
+  /** Adds rows to a table, by a file of the folder. */
   void append(String table, Appending rows) {
-    try (DuckDBAppender appender =
-        connection.createAppender(DuckDBConnection.DEFAULT_SCHEMA, table)) {
-      rows.to(appender);
-    } catch (SQLException e) {
-      throw refusal(e);
+    Path file = folder.resolve("rows.csv");
+    long added;
+    int longest;
+    try (RowFile out = new RowFile(file)) {
+      rows.to(out);
+      added = out.rows();
+      longest = out.longest();
+    } catch (IOException e) {
+      throw new Refusal(
+          file.toString(), "cannot be written: " + e, "name a folder with room by --temp", e);
     }
+    List<String> columns = new ArrayList<>();
+    query(
+        "DESCRIBE " + table,
+        row -> columns.add("'%s': '%s'".formatted(row.getString(1), row.getString(2))));
+    long block = Math.max(BLOCK, 2L * longest);
+    String source =
+        "read_csv(%s, auto_detect = false, header = false, new_line = '\\n', allow_quoted_nulls = false, columns = {%s}, max_line_size = %d, buffer_size = %d)"
+            .formatted(quote(file.toString()), String.join(", ", columns), block / 2, block);
+    long read = update("INSERT INTO " + table + " SELECT * FROM " + source);
+    if (read != added) {
+      throw new IllegalStateException(read + " of " + added + " rows came into the table " + table);
+    }
+    remove(file);
   }
 
   /** Has work done whose failures are the file's. */

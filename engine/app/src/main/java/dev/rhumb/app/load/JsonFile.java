@@ -122,10 +122,9 @@ final class JsonFile implements TableFile {
                 }
                 continue;
               }
-              rows.beginRow();
-              rows.append(lines.number());
-              rows.append(text);
-              rows.endRow();
+              rows.add(lines.number());
+              rows.add(text);
+              rows.end();
             }
           });
     }

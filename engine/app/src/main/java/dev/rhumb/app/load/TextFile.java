@@ -1,14 +1,13 @@
 package dev.rhumb.app.load;
 
 import dev.rhumb.app.terminal.Refusal;
-import java.sql.SQLException;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.function.LongConsumer;
 import java.util.stream.IntStream;
-import org.duckdb.DuckDBAppender;
 
 /** Delimited text. */
 final class TextFile implements TableFile {
@@ -104,14 +103,12 @@ final class TextFile implements TableFile {
     return null;
   }
 
-  private static void append(DuckDBAppender rows, long number, String[] fields)
-      throws SQLException {
-    rows.beginRow();
-    rows.append(number);
+  private static void append(RowFile rows, long number, String[] fields) throws IOException {
+    rows.add(number);
     for (String field : fields) {
-      rows.append(field);
+      rows.add(field);
     }
-    rows.endRow();
+    rows.end();
   }
 
   /**
