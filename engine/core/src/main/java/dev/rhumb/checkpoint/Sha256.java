@@ -18,7 +18,8 @@ public final class Sha256 {
   private static final long STAGING_BYTES = 1 << 20;
 
   private final MessageDigest digest;
-  private final ByteBuffer number = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
+  // Numbers and strings on their way to the digest, which is slow at taking few bytes.
+  private final ByteBuffer small = ByteBuffer.allocate(1 << 13).order(ByteOrder.LITTLE_ENDIAN);
 
   /** Over nothing yet. */
   public Sha256() {
@@ -31,7 +32,8 @@ public final class Sha256 {
 
   /** Adds a number. */
   public Sha256 add(long value) {
-    digest.update(number.clear().putLong(value).flip());
+    room(Long.BYTES);
+    small.putLong(value);
     return this;
   }
 
@@ -39,13 +41,18 @@ public final class Sha256 {
   public Sha256 add(String text) {
     byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
     add(bytes.length);
-    digest.update(bytes);
+    if (room(bytes.length)) {
+      small.put(bytes);
+    } else {
+      digest.update(bytes);
+    }
     return this;
   }
 
   /** Adds the content of host memory. */
   public Sha256 add(MemorySegment memory) {
     add(memory.byteSize());
+    pass();
     for (long at = 0; at < memory.byteSize(); at += STAGING_BYTES) {
       long bytes = Math.min(STAGING_BYTES, memory.byteSize() - at);
       digest.update(memory.asSlice(at, bytes).asByteBuffer());
@@ -57,6 +64,7 @@ public final class Sha256 {
   public Sha256 add(Buffer data) {
     int bytes = data.dtype().bytes();
     add(data.count() * bytes);
+    pass();
     long most = STAGING_BYTES / bytes;
     try (Arena arena = Arena.ofConfined()) {
       Buffer all = Buffer.wrap(data.dtype(), arena.allocate(STAGING_BYTES, Buffer.ALIGNMENT));
@@ -72,6 +80,20 @@ public final class Sha256 {
 
   /** The digest in hexadecimal; afterwards this object is over nothing again. */
   public String hex() {
+    pass();
     return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /** Passes on what is gathered if so many bytes have no room; false if they never have. */
+  private boolean room(int bytes) {
+    if (small.remaining() < bytes) {
+      pass();
+    }
+    return small.remaining() >= bytes;
+  }
+
+  private void pass() {
+    digest.update(small.flip());
+    small.clear();
   }
 }

@@ -3,12 +3,12 @@ package dev.rhumb.data;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
-import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -26,30 +26,72 @@ public final class Attributes {
   private final int[] values;
   private final int[] items;
 
+  /** Gathers the attributes of one item after another, as numbers: millions of items fit. */
+  static final class Builder {
+    private final Map<String, Integer> numbers = new HashMap<>();
+    private int[] starts = new int[1024];
+    private int[] values = new int[1024];
+    private int items;
+    private int n;
+
+    /** Adds the attributes of the next item, from 1 on; what is named twice counts once. */
+    void add(Collection<String> ofItem) {
+      starts = room(starts, items + 2);
+      values = room(values, Math.addExact(n, ofItem.size()));
+      for (String name : ofItem) {
+        if (name.isEmpty()) {
+          throw new IllegalArgumentException("an attribute needs a name that is not empty");
+        }
+        Integer number = numbers.get(name);
+        if (number == null) {
+          number = numbers.size();
+          numbers.put(name, number);
+        }
+        values[n++] = number;
+      }
+      starts[++items] = n;
+    }
+
+    /** Numbers the attributes by their names. Ends the use of this. */
+    Attributes build() {
+      List<String> names = numbers.keySet().stream().sorted().toList();
+      int[] place = new int[names.size()];
+      for (int i = 0; i < place.length; i++) {
+        place[numbers.get(names.get(i))] = i;
+      }
+      int from = 0;
+      int kept = 0;
+      for (int item = 1; item <= items; item++) {
+        int to = starts[item];
+        for (int e = from; e < to; e++) {
+          values[e] = place[values[e]];
+        }
+        Arrays.sort(values, from, to);
+        int first = kept;
+        for (int e = from; e < to; e++) {
+          if (kept == first || values[kept - 1] != values[e]) {
+            values[kept++] = values[e];
+          }
+        }
+        starts[item] = kept;
+        from = to;
+      }
+      return new Attributes(names, Arrays.copyOf(starts, items + 1), Arrays.copyOf(values, kept));
+    }
+
+    private static int[] room(int[] array, int count) {
+      return count <= array.length
+          ? array
+          : Arrays.copyOf(
+              array, (int) Math.min(Integer.MAX_VALUE - 8, Math.max(count, 2L * array.length)));
+    }
+  }
+
   /** {@code ofItems.get(i - 1)} holds the attributes of item i. */
-  Attributes(List<? extends Collection<String>> ofItems) {
-    TreeSet<String> distinct = new TreeSet<>();
-    ofItems.forEach(distinct::addAll);
-    if (distinct.contains("")) {
-      throw new IllegalArgumentException("an attribute needs a name that is not empty");
-    }
-    names = List.copyOf(distinct);
-    items = new int[names.size()];
-    starts = new int[ofItems.size() + 1];
-    int[][] rows = new int[ofItems.size()][];
-    for (int i = 0; i < rows.length; i++) {
-      rows[i] =
-          ofItems.get(i).stream()
-              .mapToInt(name -> Collections.binarySearch(names, name))
-              .sorted()
-              .distinct()
-              .toArray();
-      starts[i + 1] = Math.addExact(starts[i], rows[i].length);
-    }
-    values = Arrays.stream(rows).flatMapToInt(Arrays::stream).toArray();
-    for (int attribute : values) {
-      items[attribute]++;
-    }
+  static Attributes of(List<? extends Collection<String>> ofItems) {
+    Builder builder = new Builder();
+    ofItems.forEach(builder::add);
+    return builder.build();
   }
 
   /**

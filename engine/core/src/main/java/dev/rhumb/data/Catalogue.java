@@ -4,9 +4,8 @@ import dev.rhumb.checkpoint.FormatException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.function.BiFunction;
 
 /**
  * The items 1..V: their external ids, titles and attributes. Unchangeable, so any thread may read.
@@ -22,6 +21,7 @@ public final class Catalogue {
   public record Item(String id, String title, Collection<String> attributes) {}
 
   private static final List<String> COLUMNS = List.of("item", "external_id", "title", "attributes");
+  private static final String OWN_ID = "give each item an id of its own";
 
   private final List<String> ids;
   private final List<String> titles;
@@ -38,21 +38,34 @@ public final class Catalogue {
     this(
         items.stream().map(Item::id).toList(),
         items.stream().map(Item::title).toList(),
-        new Attributes(items.stream().map(Item::attributes).toList()));
+        Attributes.of(items.stream().map(Item::attributes).toList()));
   }
 
-  /** Takes over unchangeable lists: item i is at i - 1. */
+  /** Takes over lists that nobody changes: item i is at i - 1. */
   Catalogue(List<String> ids, List<String> titles, Attributes attributes) {
+    this(
+        ids,
+        titles,
+        attributes,
+        (earlier, later) ->
+            new IllegalArgumentException(
+                "items " + earlier + " and " + later + " are both \"" + ids.get(later - 1) + "\""));
+  }
+
+  /** As above; {@code twice} makes what is thrown when two items have one external id. */
+  private Catalogue(
+      List<String> ids,
+      List<String> titles,
+      Attributes attributes,
+      BiFunction<Integer, Integer, RuntimeException> twice) {
     this.ids = ids;
     this.titles = titles;
     this.attributes = attributes;
     byId = new int[Integer.highestOneBit(Math.max(1, ids.size())) * 4];
     for (int item = 1; item <= ids.size(); item++) {
-      String id = ids.get(item - 1);
-      int place = place(id);
+      int place = place(ids.get(item - 1));
       if (byId[place] != 0) {
-        throw new IllegalArgumentException(
-            "items " + byId[place] + " and " + item + " are both \"" + id + "\"");
+        throw twice.apply(byId[place], item);
       }
       byId[place] = item;
     }
@@ -118,26 +131,35 @@ public final class Catalogue {
    * @throws java.io.UncheckedIOException when the file cannot be read
    */
   public static Catalogue load(Path file) {
-    List<Item> items = new ArrayList<>();
-    Map<String, Integer> lines = new HashMap<>();
+    List<String> ids = new ArrayList<>();
+    List<String> titles = new ArrayList<>();
+    Attributes.Builder attributes = new Attributes.Builder();
     try (Tsv.Reader table = new Tsv.Reader(file, COLUMNS)) {
       while (table.next()) {
-        if (table.whole(0) != items.size() + 1) {
+        if (table.whole(0) != ids.size() + 1) {
           throw table.refuse(
-              "item is " + table.text(0) + ", next in turn is " + (items.size() + 1),
+              "item is " + table.text(0) + ", next in turn is " + (ids.size() + 1),
               "keep the rows in the order of items, without a gap");
         }
-        Item item = new Item(table.text(1), table.text(2), table.list(3));
-        Integer earlier = lines.putIfAbsent(item.id(), items.size() + 2);
-        if (item.id().isEmpty() || earlier != null) {
-          throw table.refuse(
-              "external_id is " + (earlier == null ? "empty" : "that of line " + earlier),
-              "give each item an id of its own");
+        String id = table.text(1);
+        if (id.isEmpty()) {
+          throw table.refuse("external_id is empty", OWN_ID);
         }
-        items.add(item);
+        ids.add(id);
+        titles.add(table.text(2));
+        attributes.add(table.list(3));
       }
     }
-    return new Catalogue(items);
+    return new Catalogue(
+        ids,
+        titles,
+        attributes.build(),
+        (earlier, later) ->
+            new FormatException(
+                file,
+                "line " + (later + 1),
+                "external_id is that of line " + (earlier + 1),
+                OWN_ID));
   }
 
   /** The title as it was given, maybe empty. */

@@ -494,7 +494,7 @@ public final class GeneratedWorld implements AutoCloseable {
     private final double[] poolCumulative;
     private final double[] frequency;
     private final double[] frequencyCumulative;
-    // season[s][z] and together[z][l] multiply the frequency; null where they are 1.
+    // season[s][z] is the frequency in a season, together[z][l] multiplies it; null for no effect.
     private final double[][] season;
     private final double[][] together;
 
@@ -523,15 +523,15 @@ public final class GeneratedWorld implements AutoCloseable {
     }
 
     private double[][] seasons() {
-      double[][] factors = new double[SEASONS][interests];
+      double[][] frequencies = new double[SEASONS][interests];
       for (int z = 0; z < interests; z++) {
         double phase = new Draw(seed, PHASE, z).uniform();
         for (int s = 0; s < SEASONS; s++) {
           double angle = 2 * Math.PI * (s / (double) SEASONS - phase);
-          factors[s][z] = Math.exp(config.trend() * Math.cos(angle));
+          frequencies[s][z] = frequency[z] * Math.exp(config.trend() * Math.cos(angle));
         }
       }
-      return factors;
+      return frequencies;
     }
 
     private double[][] affinities() {
@@ -772,6 +772,7 @@ public final class GeneratedWorld implements AutoCloseable {
     private int[] taken = new int[32];
     private Draw draw;
     private int season;
+    private double weight;
 
     History(Maker world) {
       this.world = world;
@@ -791,6 +792,7 @@ public final class GeneratedWorld implements AutoCloseable {
         liked[k] = newInterest(k);
         weights[k] = .2 + draw.uniform();
       }
+      weight = Arrays.stream(weights).sum();
       int mood = pick();
       int last = -1;
       for (int t = 0; t < length; t++) {
@@ -858,13 +860,16 @@ public final class GeneratedWorld implements AutoCloseable {
       if (world.season == null && world.together == null) {
         interest = world.byFrequency(draw.uniform());
       } else {
-        for (int z = 0; z < attraction.length; z++) {
-          double weight = world.frequency[z];
-          weight *= world.season == null ? 1 : world.season[season][z];
-          for (int k = 0; k < n && world.together != null; k++) {
-            weight *= world.together[liked[k]][z];
+        double[] frequency = world.season == null ? world.frequency : world.season[season];
+        System.arraycopy(frequency, 0, attraction, 0, attraction.length);
+        for (int k = 0; k < n && world.together != null; k++) {
+          double[] factor = world.together[liked[k]];
+          for (int z = 0; z < attraction.length; z++) {
+            attraction[z] *= factor[z];
           }
-          attraction[z] = weight + (z == 0 ? 0 : attraction[z - 1]);
+        }
+        for (int z = 1; z < attraction.length; z++) {
+          attraction[z] += attraction[z - 1];
         }
         interest =
             firstAbove(
@@ -888,7 +893,7 @@ public final class GeneratedWorld implements AutoCloseable {
     }
 
     private int pick() {
-      double mark = draw.uniform() * Arrays.stream(weights).sum();
+      double mark = draw.uniform() * weight;
       int k = 0;
       while (k < weights.length - 1 && mark >= weights[k]) {
         mark -= weights[k++];

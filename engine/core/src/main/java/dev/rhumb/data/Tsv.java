@@ -2,13 +2,11 @@ package dev.rhumb.data;
 
 import dev.rhumb.checkpoint.AtomicFiles;
 import dev.rhumb.checkpoint.FormatException;
-import java.io.BufferedInputStream;
-import java.io.BufferedWriter;
-import java.io.ByteArrayOutputStream;
+import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.io.Writer;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.charset.CharacterCodingException;
@@ -16,9 +14,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
-import java.util.stream.Collectors;
 
 /**
  * Tables as text: UTF-8, a line of column names, then a line for each row, every line ended by a
@@ -34,24 +32,44 @@ final class Tsv {
 
   /** Writes rows to a table, which {@link AtomicFiles} puts in place. */
   static final class Table {
-    private final Writer out;
+    private final OutputStream out;
+    private final StringBuilder line = new StringBuilder();
 
-    private Table(Writer out) {
+    private Table(OutputStream out) {
       this.out = out;
     }
 
     /** Each field is a {@code Collection<String>}, or anything else by its text. */
     void row(Object... fields) throws IOException {
-      for (int i = 0; i < fields.length; i++) {
-        out.write(i == 0 ? "" : "\t");
-        out.write(
-            fields[i] instanceof Collection<?> list
-                ? list.stream()
-                    .map(element -> escape(element.toString()).replace("|", "\\|"))
-                    .collect(Collectors.joining("|"))
-                : escape(fields[i].toString()));
+      line.setLength(0);
+      for (Object field : fields) {
+        if (field instanceof Collection<?> list) {
+          for (Object element : list) {
+            escape(element.toString(), true);
+            line.append('|');
+          }
+          line.setLength(line.length() - (list.isEmpty() ? 0 : 1));
+        } else {
+          escape(field.toString(), false);
+        }
+        line.append('\t');
       }
-      out.write('\n');
+      line.setCharAt(line.length() - 1, '\n');
+      out.write(line.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    private void escape(String text, boolean inList) {
+      for (int i = 0; i < text.length(); i++) {
+        char c = text.charAt(i);
+        switch (c) {
+          case '\\' -> line.append("\\\\");
+          case '\t' -> line.append("\\t");
+          case '\n' -> line.append("\\n");
+          case '\r' -> line.append("\\r");
+          case '|' -> line.append(inList ? "\\|" : "|");
+          default -> line.append(c);
+        }
+      }
     }
   }
 
@@ -65,9 +83,8 @@ final class Tsv {
     AtomicFiles.write(
         file,
         channel -> {
-          // Closing the channel is not ours, so the writers are only flushed.
-          Writer out =
-              new BufferedWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), 1 << 16);
+          // Closing the channel is not ours, so the stream is only flushed.
+          OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 16);
           Table table = new Table(out);
           table.row(columns.toArray());
           body.write(table);
@@ -75,19 +92,15 @@ final class Tsv {
         });
   }
 
-  private static String escape(String text) {
-    return text.replace("\\", "\\\\")
-        .replace("\t", "\\t")
-        .replace("\n", "\\n")
-        .replace("\r", "\\r");
-  }
-
   /** Reads a table line by line and refuses whatever the writer would not have written. */
   static final class Reader implements AutoCloseable {
     private final Path file;
     private final List<String> columns;
     private final InputStream in;
-    private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    // The bytes from..filled are read ahead.
+    private byte[] buffer = new byte[1 << 16];
+    private int from;
+    private int filled;
     private String[] fields;
     private int line;
 
@@ -101,7 +114,7 @@ final class Tsv {
       this.file = file;
       this.columns = columns;
       try {
-        in = new BufferedInputStream(Files.newInputStream(file), 1 << 16);
+        in = Files.newInputStream(file);
       } catch (IOException e) {
         throw AtomicFiles.failure("cannot read " + file, e);
       }
@@ -123,28 +136,23 @@ final class Tsv {
 
     /** Goes to the next row; false at the end of the file. */
     boolean next() {
-      bytes.reset();
       try {
-        int c = in.read();
-        if (c < 0) {
+        if (from == filled && !fill()) {
           return false;
         }
         line++;
-        for (; c != '\n'; c = in.read()) {
-          if (c < 0) {
-            throw refuse("the file ends within the line", "restore the file: it is cut off");
-          }
-          if (bytes.size() == MOST) {
+        int bytes = 0;
+        while (buffer[from + bytes] != '\n') {
+          bytes++;
+          if (bytes > MOST) {
             throw refuse("the line has more than " + MOST + " bytes", "restore the file");
           }
-          bytes.write(c);
+          if (from + bytes == filled && !fill()) {
+            throw refuse("the file ends within the line", "restore the file: it is cut off");
+          }
         }
-        fields =
-            StandardCharsets.UTF_8
-                .newDecoder()
-                .decode(ByteBuffer.wrap(bytes.toByteArray()))
-                .toString()
-                .split("\t", -1);
+        fields = decode(bytes).split("\t", -1);
+        from += bytes + 1;
       } catch (CharacterCodingException e) {
         throw refuse("the line is no UTF-8", "save the file in UTF-8");
       } catch (IOException e) {
@@ -156,6 +164,28 @@ final class Tsv {
             "part " + String.join(", ", columns) + " by tabs");
       }
       return true;
+    }
+
+    /** Reads more behind what is read ahead, which goes to the front; false at the end. */
+    private boolean fill() throws IOException {
+      System.arraycopy(buffer, from, buffer, 0, filled - from);
+      filled -= from;
+      from = 0;
+      if (filled == buffer.length) {
+        buffer = Arrays.copyOf(buffer, 2 * buffer.length);
+      }
+      int n = in.read(buffer, filled, buffer.length - filled);
+      filled += Math.max(0, n);
+      return n > 0;
+    }
+
+    private String decode(int bytes) throws CharacterCodingException {
+      String text = new String(buffer, from, bytes, StandardCharsets.UTF_8);
+      // Fast, but it puts this sign in place of bad bytes.
+      if (text.indexOf('\uFFFD') >= 0) {
+        StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(buffer, from, bytes));
+      }
+      return text;
     }
 
     /** The text of a field. */

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 
 class AttributesTest {
   private final Attributes genres =
-      new Attributes(
+      Attributes.of(
           List.of(
               List.of("Drama", "Sci-Fi"), List.of(), List.of("Western", "Sci-Fi", "Film-Noir")));
 
@@ -39,13 +39,13 @@ class AttributesTest {
         assertThrows(IllegalArgumentException.class, () -> genres.find("SciFy")).getMessage();
     assertTrue(message.contains("\"SciFy\""), message);
     assertTrue(message.contains("the nearest are \"Sci-Fi\""), message);
-    Attributes none = new Attributes(List.of(List.of()));
+    Attributes none = Attributes.of(List.of(List.of()));
     assertThrows(IllegalArgumentException.class, () -> none.find("Drama"));
   }
 
   @Test
   void aNameThatOnlyCaseTellsApartMustBeExact() {
-    Attributes two = new Attributes(List.of(List.of("War", "WAR")));
+    Attributes two = Attributes.of(List.of(List.of("War", "WAR")));
     assertEquals(0, two.find("WAR"));
     assertEquals(1, two.find("War"));
     assertThrows(IllegalArgumentException.class, () -> two.find("war"));
