@@ -6,7 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
+import java.util.TreeSet;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.StringLength;
@@ -30,6 +33,29 @@ class AttributesTest {
     assertEquals(2, genres.itemsWith(genres.find("Sci-Fi")));
     assertThrows(IndexOutOfBoundsException.class, () -> genres.has(1, 4));
     assertThrows(IndexOutOfBoundsException.class, () -> genres.has(4, 0));
+  }
+
+  @Test
+  void manyItemsAgainstSets() {
+    Random random = new Random(3);
+    List<List<String>> items = new ArrayList<>();
+    for (int item = 0; item < 3_000; item++) {
+      List<String> names = new ArrayList<>();
+      for (int n = random.nextInt(5); n > 0; n--) {
+        names.add("a" + random.nextInt(300));
+      }
+      items.add(names);
+    }
+    Attributes found = Attributes.of(items);
+    assertEquals(items.stream().flatMap(List::stream).distinct().sorted().toList(), found.names());
+    for (int item = 1; item <= items.size(); item++) {
+      assertEquals(List.copyOf(new TreeSet<>(items.get(item - 1))), found.namesOf(item));
+    }
+    for (int a = 0; a < found.count(); a++) {
+      String name = found.names().get(a);
+      assertEquals(items.stream().filter(of -> of.contains(name)).count(), found.itemsWith(a));
+    }
+    assertThrows(IllegalArgumentException.class, () -> Attributes.of(List.of(List.of("a", ""))));
   }
 
   @Test

@@ -10,8 +10,10 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.stream.Collectors;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -361,6 +363,24 @@ class DatasetFolderTest {
     assertEquals("y\\", copy.title(2));
     assertEquals(3, copy.itemOf("z"));
     assertEquals("Élan 日本 🎬", copy.title(3));
+  }
+
+  @Test
+  void linesOfAnyLengthComeBack() {
+    Random random = new Random(2);
+    List<Catalogue.Item> items = new ArrayList<>();
+    for (int i = 0; i < 2_000; i++) {
+      int length = random.nextInt(i % 500 == 0 ? 200_000 : 200);
+      items.add(new Catalogue.Item("i" + i, "\u00E9\t|".repeat(length / 3), List.of("a|" + i % 7)));
+    }
+    Path file = folder.resolve("items.tsv");
+    new Catalogue(items).save(file);
+    Catalogue back = Catalogue.load(file);
+    assertEquals(items.size(), back.items());
+    for (int item = 1; item <= items.size(); item++) {
+      assertEquals(items.get(item - 1).title(), back.givenTitle(item));
+      assertEquals(items.get(item - 1).attributes(), back.attributes().namesOf(item));
+    }
   }
 
   private void edit(String file, String from, String to) throws IOException {
