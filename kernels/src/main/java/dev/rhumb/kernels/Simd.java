@@ -156,6 +156,26 @@ final class Simd {
   }
 
   /**
+   * 2^x to 2 ulp, by x = n + r and a polynomial on r, minimax for the relative error; 0 where the
+   * result would be subnormal, NaN for NaN. For x below 128 alone.
+   */
+  static FloatVector exp2(FloatVector x) {
+    FloatVector shifted = x.add(ROUND);
+    FloatVector r = x.sub(shifted.sub(ROUND));
+    FloatVector y = FloatVector.broadcast(F, 1.5345812159e-4f);
+    y = y.fma(r, FloatVector.broadcast(F, 1.3399931209e-3f));
+    y = y.fma(r, FloatVector.broadcast(F, 9.6184889565e-3f));
+    y = y.fma(r, FloatVector.broadcast(F, 5.5503287770e-2f));
+    y = y.fma(r, FloatVector.broadcast(F, 2.4022646891e-1f));
+    y = y.fma(r, FloatVector.broadcast(F, 6.9314720574e-1f));
+    y = y.fma(r, FloatVector.broadcast(F, 1f));
+    // The low bits of the shifted value are n, so this is 2^n.
+    IntVector exponent = shifted.reinterpretAsInts().add(127).lanewise(VectorOperators.LSHL, 23);
+    y = y.mul(exponent.reinterpretAsFloats());
+    return y.blend(0f, x.compare(VectorOperators.LT, -126f));
+  }
+
+  /**
    * The sum of the {@code LANES} floats at an address, by halves: lane i with lane i + LANES / 2.
    */
   static float sum(long at) {

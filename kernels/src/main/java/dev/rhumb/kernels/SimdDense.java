@@ -11,7 +11,6 @@ import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
-import static dev.rhumb.kernels.SimdTile.PANEL;
 import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
 import static dev.rhumb.kernels.SimdTile.WIDE;
@@ -144,7 +143,7 @@ final class SimdDense extends Dense {
       } else {
         combine(row, from, to, raw);
       }
-      finish(raw, c + i * cStride, from, to);
+      finishRow(raw, c + i * cStride, from, to);
     }
   }
 
@@ -207,7 +206,7 @@ final class SimdDense extends Dense {
 
   private void gemmTiled(long operations) {
     int panels = ceilDiv(n, WIDE);
-    natural = !transB && SimdTile.isPanelOfB(n, bStride);
+    natural = !transB && n % NARROW == 0 && SimdTile.isNear(bStride);
     packed = b;
     if (!natural) {
       packed = workers.shared().reserve((long) panels * WIDE * k * 4);
@@ -235,78 +234,52 @@ final class SimdDense extends Dense {
     int rows = Math.min(TASK_ROWS, m - firstRow);
     int firstCol = task / rowTasks * panelsPerTask * WIDE;
     int lastCol = Math.min(n, firstCol + panelsPerTask * WIDE);
-    long sizeOfA =
-        transA ? (long) k * roundUp(rows, PANEL) : (long) (rows + ROWS) * roundUp(k, PANEL);
-    long room = workers.own(worker).reserve(ROOM + 4 * (TASK_ROWS * WIDE + sizeOfA));
+    boolean copied = transA && !SimdTile.isNear(aStride);
+    int copyCols = roundUp(rows, LANES);
+    long room =
+        workers
+            .own(worker)
+            .reserve(ROOM + 4L * TASK_ROWS * WIDE + (copied ? 4L * k * copyCols : 0));
     long raw = room + ROOM;
-    long panelsOfA = panelsOfA(firstRow, rows, raw + 4L * TASK_ROWS * WIDE);
-    boolean plain =
-        alpha == 1 && (beta == 0 || beta == 1) && bias == 0 && activation == Activation.NONE;
+    long rowStep = transA ? 4 : aStride;
+    long step = transA ? aStride : 4;
+    long rowsOfA = a + firstRow * rowStep;
+    if (copied) {
+      long copy = raw + 4L * TASK_ROWS * WIDE;
+      SimdTile.copy(k, rows, rowsOfA, aStride, copy, copyCols * 4L);
+      rowsOfA = copy;
+      step = copyCols * 4L;
+    }
+    boolean plain = alpha == 1 && (beta == 0 || beta == 1);
     for (int j = firstCol; j < lastCol; j += WIDE) {
       int width = n - j > NARROW ? WIDE : NARROW;
       long target = c + firstRow * cStride + j * 4L;
-      if (plain && n - j >= width) {
-        multiplyPanel(panelsOfA, rows, j, width, target, cStride, beta == 1, room);
-        continue;
-      }
-      multiplyPanel(panelsOfA, rows, j, width, raw, width * 4L, false, room);
-      for (int i = 0; i < rows; i++) {
-        finish(raw + i * (width * 4L), c + (firstRow + i) * cStride, j, Math.min(n, j + width));
-      }
-    }
-  }
-
-  /** Rows of op(A) in panels: as they lie, or copied to {@code room}. */
-  private long panelsOfA(int firstRow, int rows, long room) {
-    if (transA) {
-      if (SimdTile.isPanelOfA(m, m, aStride)) {
-        return a + firstRow * 4L;
-      }
-      SimdTile.packA(k, rows, a + firstRow * 4L, aStride, room, k);
-      return room;
-    }
-    long from = a + firstRow * aStride;
-    if (SimdTile.isPanelOfA(rows, k, aStride)) {
-      return from;
-    }
-    SimdTile.packA(rows, k, from, aStride, room, rows + ROWS);
-    return room;
-  }
-
-  /** Some rows of C in the panel of B that begins at column {@code from}. */
-  private void multiplyPanel(
-      long panelsOfA,
-      int rows,
-      int from,
-      int width,
-      long to,
-      long toStride,
-      boolean add,
-      long room) {
-    long panel = packed + (long) from * k * 4;
-    if (k == 0) {
-      // A tile without terms sets zeros.
-      SimdTile.multiplyTransposed(
-          rows, width, 0, panelsOfA, 0, panel, 0, 0, to, toStride, add, room);
-    } else if (transA) {
-      for (int p = 0; p < k; p += BLOCK_K) {
-        SimdTile.multiplyTransposed(
-            rows,
-            width,
-            Math.min(BLOCK_K, k - p),
-            panelsOfA + p * SimdTile.ROW,
-            k,
-            panel,
-            p,
-            k,
-            to,
-            toStride,
-            add || p > 0,
-            room);
-      }
-    } else {
+      boolean direct = plain && n - j >= width;
+      long to = direct ? target : raw;
+      long toStride = direct ? cStride : width * 4L;
+      long from = packed + (natural ? j : (long) j * k) * 4;
+      boolean add = direct && beta == 1;
       SimdTile.multiply(
-          rows, width, k, panelsOfA, rows + ROWS, panel, 0, k, to, toStride, add, room);
+          rows,
+          width,
+          k,
+          rowsOfA,
+          rowStep,
+          step,
+          from,
+          natural ? bStride : 0,
+          k,
+          to,
+          toStride,
+          add,
+          room);
+      int end = Math.min(n, j + width);
+      if (!direct) {
+        for (int i = 0; i < rows; i++) {
+          blend(raw + i * toStride, target + i * cStride, end - j);
+        }
+      }
+      finish(rows, target, j, end);
     }
   }
 
@@ -315,7 +288,7 @@ final class SimdDense extends Dense {
   private void gemmSplit(long operations) {
     int chunks = ceilDiv(k, CHUNK_K);
     packed = workers.shared().reserve((long) chunks * m * roundUp(n, NARROW) * 4);
-    natural = SimdTile.isPanelOfB(n, bStride);
+    natural = n % NARROW == 0 && SimdTile.isNear(bStride);
     workers.run(chunks, operations, chunkTask);
     workers.run(ceilDiv(m, JOIN_ROWS), (long) chunks * m * n, joinTask);
   }
@@ -323,30 +296,34 @@ final class SimdDense extends Dense {
   private void chunk(int chunk, int worker) {
     int width = roundUp(n, NARROW);
     long to = packed + (long) chunk * m * width * 4;
-    long room = workers.own(worker).reserve(ROOM + 4L * BLOCK_K * (roundUp(m, PANEL) + width));
+    int copyCols = roundUp(m, LANES);
+    long room = workers.own(worker).reserve(ROOM + 4L * BLOCK_K * (copyCols + width));
     long copyOfA = room + ROOM;
-    long copyOfB = copyOfA + 4L * BLOCK_K * roundUp(m, PANEL);
+    long copyOfB = copyOfA + 4L * BLOCK_K * copyCols;
     int end = Math.min(k, (chunk + 1) * CHUNK_K);
     for (int p = chunk * CHUNK_K; p < end; p += BLOCK_K) {
       int depth = Math.min(BLOCK_K, end - p);
       long rowsOfA = a + p * aStride;
-      if (!SimdTile.isPanelOfA(m, m, aStride)) {
-        SimdTile.packA(depth, m, rowsOfA, aStride, copyOfA, depth);
+      long step = aStride;
+      if (!SimdTile.isNear(aStride)) {
+        SimdTile.copy(depth, m, rowsOfA, aStride, copyOfA, copyCols * 4L);
         rowsOfA = copyOfA;
+        step = copyCols * 4L;
       }
       long rowsOfB = b + p * bStride;
       if (!natural) {
         SimdTile.pack(depth, n, rowsOfB, bStride, copyOfB);
         rowsOfB = copyOfB;
       }
-      SimdTile.multiplyTransposed(
+      SimdTile.multiply(
           m,
           width,
           depth,
           rowsOfA,
-          depth,
+          4,
+          step,
           rowsOfB,
-          0,
+          natural ? bStride : 0,
           depth,
           to,
           width * 4L,
@@ -369,29 +346,61 @@ final class SimdDense extends Dense {
         }
         store(sum, raw + j * 4L);
       }
-      finish(raw, c + i * cStride, 0, n);
+      finishRow(raw, c + i * cStride, 0, n);
     }
   }
 
-  /**
-   * A row's columns {@code from} to {@code to - 1} of C out of its raw products, which begin at
-   * {@code raw} and may be overwritten.
-   */
-  private void finish(long raw, long row, int from, int to) {
-    for (int j = from; j < to; j += LANES) {
-      VectorMask<Float> mask = F.indexInRange(j, to);
-      long at = row + j * 4L;
-      FloatVector y = load(raw + (j - from) * 4L).mul(alpha);
-      if (beta != 0) {
-        y = load(at, mask).fma(FloatVector.broadcast(F, beta), y);
+  /** A row's columns {@code from} to {@code to - 1} of C out of its raw products. */
+  private void finishRow(long raw, long row, int from, int to) {
+    blend(raw, row + from * 4L, to - from);
+    finish(1, row + from * 4L, from, to);
+  }
+
+  /** alpha raw + beta y, in place of y. */
+  private void blend(long raw, long y, int count) {
+    int j = 0;
+    if (alpha == 1 && beta == 0) {
+      for (; j + LANES <= count; j += LANES) {
+        store(load(raw + j * 4L), y + j * 4L);
       }
-      if (bias != 0) {
-        y = y.add(load(bias + j * 4L, mask));
-      }
-      store(y, at, mask);
     }
-    if (activation != Activation.NONE) {
-      SimdLayers.activate(activation, to - from, row + from * 4L, row + from * 4L);
+    for (; j < count; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, count);
+      FloatVector x = load(raw + j * 4L).mul(alpha);
+      if (beta != 0) {
+        x = load(y + j * 4L, mask).fma(FloatVector.broadcast(F, beta), x);
+      }
+      store(x, y + j * 4L, mask);
+    }
+  }
+
+  /** Bias and activation, for columns {@code from} to {@code to - 1} of some rows of C. */
+  private void finish(int rows, long at, int from, int to) {
+    if (bias != 0 || activation == Activation.RELU) {
+      for (int j = from; j < to; j += LANES) {
+        shift(rows, at + (j - from) * 4L, j, to);
+      }
+    }
+    if (activation != Activation.NONE && activation != Activation.RELU) {
+      for (int i = 0; i < rows; i++) {
+        SimdLayers.activate(activation, to - from, at + i * cStride, at + i * cStride);
+      }
+    }
+  }
+
+  /** Bias and RELU, for a vector of columns from j. */
+  private void shift(int rows, long at, int j, int to) {
+    VectorMask<Float> mask = F.indexInRange(j, to);
+    FloatVector shift = bias == 0 ? FloatVector.zero(F) : load(bias + j * 4L, mask);
+    float least = activation == Activation.RELU ? 0 : Float.NEGATIVE_INFINITY;
+    if (to - j < LANES) {
+      for (int i = 0; i < rows; i++) {
+        store(load(at + i * cStride, mask).add(shift).max(least), at + i * cStride, mask);
+      }
+    } else {
+      for (int i = 0; i < rows; i++) {
+        store(load(at + i * cStride).add(shift).max(least), at + i * cStride);
+      }
     }
   }
 

@@ -49,10 +49,76 @@ final class SimdTile {
   /** Bytes in a row of A's panels. */
   static final long ROW = PANEL * 4L;
 
+  /** The largest stride at which 64 rows share the first-level cache's sets evenly enough. */
+  private static final long NEAR = 512;
+
   /** Bytes of room that a product needs for a tile. */
   static final long ROOM = ROWS * WIDE * 4L;
 
+  /** Keeps an address's bits, and tells the compiler that it lies within {@link Simd#MEMORY}. */
+  static final long ADDRESS = (1L << 62) - 1;
+
   private SimdTile() {}
+
+  /**
+   * C = A B, or C += A B, with A as it lies, transposed or not.
+   *
+   * @param rows of A and C
+   * @param cols of B and C, a multiple of NARROW
+   * @param k columns of A
+   * @param rowStep from a row of A to the next
+   * @param step from an element of a row of A to the next
+   * @param b panels of B, or B as it lies ({@link #isNear})
+   * @param bStride from a row of B to the next where it lies as it is, or 0
+   * @param bRows how many rows B's panels have
+   * @param room ROOM bytes of scratch memory
+   */
+  static void multiply(
+      int rows,
+      int cols,
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStride,
+      int bRows,
+      long c,
+      long cStride,
+      boolean add,
+      long room) {
+    for (int j = 0; j < cols; j += WIDE) {
+      int width = Math.min(WIDE, cols - j);
+      long bStep = bStride == 0 ? width * 4L : bStride;
+      long panel = b + (bStride == 0 ? (long) j * bRows : j) * 4;
+      int p = 0;
+      do {
+        int depth = Math.min(PANEL, k - p);
+        panel(
+            rows,
+            width,
+            depth,
+            a + p * step,
+            rowStep,
+            step,
+            panel + p * bStep,
+            bStep,
+            c + j * 4L,
+            cStride,
+            add || p > 0,
+            room);
+        p += PANEL;
+      } while (p < k);
+    }
+  }
+
+  /**
+   * Whether rows so far apart may be read as they lie: 64 of them do not push each other out of the
+   * first-level cache.
+   */
+  static boolean isNear(long stride) {
+    return stride <= NEAR;
+  }
 
   /**
    * C = A B, or C += A B.
@@ -142,40 +208,91 @@ final class SimdTile {
       long cStride,
       boolean add,
       long room) {
-    long step = transposed ? 4 : ROW;
-    for (int i = 0; i < rows; i += ROWS) {
-      int top = Math.max(0, Math.min(i, rows - ROWS));
-      boolean straight = !add && top == i && rows - i >= ROWS;
-      long to = straight ? c + i * cStride : room;
-      long toStride = straight ? cStride : width * 4L;
-      tile(transposed, width, k, a + top * step, b, to, toStride);
-      if (!straight) {
-        for (int r = i; r < Math.min(i + ROWS, rows); r++) {
-          place(width, room + (r - top) * toStride, c + r * cStride, add);
+    panel(
+        rows,
+        width,
+        k,
+        a,
+        transposed ? 4 : ROW,
+        transposed ? ROW : 4,
+        b,
+        width * 4L,
+        c,
+        cStride,
+        add,
+        room);
+  }
+
+  private static void panel(
+      int rows,
+      int width,
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStep,
+      long c,
+      long cStride,
+      boolean add,
+      long room) {
+    for (int i = 0; i < rows; ) {
+      int count = rows - i >= ROWS ? ROWS : Math.min(2, rows - i);
+      long from = a + i * rowStep;
+      long to = c + i * cStride;
+      long target = add ? room : to;
+      long targetStride = add ? width * 4L : cStride;
+      if (width == 4 * LANES) {
+        if (count == ROWS) {
+          tile4(k, from, rowStep, step, b, bStep, target, targetStride);
+        } else {
+          // A last row alone is computed twice.
+          pair4(k, from, (count - 1) * rowStep, step, b, bStep, target, (count - 1) * targetStride);
+        }
+        if (add) {
+          add4(count, room, to, cStride);
+        }
+      } else {
+        if (count == ROWS) {
+          tile2(k, from, rowStep, step, b, bStep, target, targetStride);
+        } else {
+          pair2(k, from, (count - 1) * rowStep, step, b, bStep, target, (count - 1) * targetStride);
+        }
+        if (add) {
+          add2(count, room, to, cStride);
         }
       }
+      i += count;
     }
   }
 
-  private static void place(int count, long from, long to, boolean add) {
-    for (int j = 0; j < count; j += LANES) {
-      FloatVector x = load(from + j * 4L);
-      store(add ? x.add(load(to + j * 4L)) : x, to + j * 4L);
+  private static void add4(int rows, long from, long to, long stride) {
+    for (int r = 0; r < rows; r++) {
+      from &= ADDRESS;
+      to &= ADDRESS;
+      FloatVector x0 = load(from).add(load(to));
+      FloatVector x1 = load(from + BYTES).add(load(to + BYTES));
+      FloatVector x2 = load(from + 2 * BYTES).add(load(to + 2 * BYTES));
+      FloatVector x3 = load(from + 3 * BYTES).add(load(to + 3 * BYTES));
+      store(x0, to);
+      store(x1, to + BYTES);
+      store(x2, to + 2 * BYTES);
+      store(x3, to + 3 * BYTES);
+      from += 4 * BYTES;
+      to += stride;
     }
   }
 
-  private static void tile(
-      boolean transposed, int width, int k, long a, long b, long c, long cStride) {
-    if (width == WIDE && LANES == 16) {
-      if (transposed) {
-        cols4(k, a, b, c, cStride);
-      } else {
-        rows4(k, a, b, c, cStride);
-      }
-    } else if (transposed) {
-      cols2(k, a, b, c, cStride);
-    } else {
-      rows2(k, a, b, c, cStride);
+  private static void add2(int rows, long from, long to, long stride) {
+    for (int r = 0; r < rows; r++) {
+      from &= ADDRESS;
+      to &= ADDRESS;
+      FloatVector x0 = load(from).add(load(to));
+      FloatVector x1 = load(from + BYTES).add(load(to + BYTES));
+      store(x0, to);
+      store(x1, to + BYTES);
+      from += 2 * BYTES;
+      to += stride;
     }
   }
 
@@ -191,6 +308,16 @@ final class SimdTile {
       VectorMask<Float> mask = F.indexInRange(j, cols);
       for (int i = 0; i < rows; i++) {
         store(load(from + i * stride + j * 4L, mask), panel + i * ROW);
+      }
+    }
+  }
+
+  /** Copies (rows, cols); the copy's rows are filled up to whole vectors. */
+  static void copy(int rows, int cols, long from, long stride, long to, long toStride) {
+    for (int j = 0; j < cols; j += LANES) {
+      VectorMask<Float> mask = F.indexInRange(j, cols);
+      for (int i = 0; i < rows; i++) {
+        store(load(from + i * stride + j * 4L, mask), to + i * toStride + j * 4L);
       }
     }
   }
@@ -241,7 +368,8 @@ final class SimdTile {
     }
   }
 
-  private static void rows4(int k, long a, long b, long c, long cStride) {
+  private static void tile4(
+      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s02 = s00;
@@ -267,76 +395,84 @@ final class SimdTile {
     FloatVector s52 = s00;
     FloatVector s53 = s00;
     for (int p = 0; p < k; p++) {
-      long row = b + p * (4L * BYTES);
-      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
-      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
-      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, row + 2 * BYTES, ORDER);
-      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, row + 3 * BYTES, ORDER);
-      long at = a + p * 4L;
+      b &= ADDRESS;
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
+      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, b + 2 * BYTES, ORDER);
+      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, b + 3 * BYTES, ORDER);
+      b += bStep;
+      long at = a & ADDRESS;
       FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
       s22 = x.fma(b2, s22);
       s23 = x.fma(b3, s23);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
       s32 = x.fma(b2, s32);
       s33 = x.fma(b3, s33);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
       s42 = x.fma(b2, s42);
       s43 = x.fma(b3, s43);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
       s52 = x.fma(b2, s52);
       s53 = x.fma(b3, s53);
+      a += step;
     }
-    long to = c;
-    s00.intoMemorySegment(MEMORY, to, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s10.intoMemorySegment(MEMORY, to, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s20.intoMemorySegment(MEMORY, to, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s30.intoMemorySegment(MEMORY, to, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s40.intoMemorySegment(MEMORY, to, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s50.intoMemorySegment(MEMORY, to, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    c &= ADDRESS;
+    s00.intoMemorySegment(MEMORY, c, ORDER);
+    s01.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s02.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s03.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s10.intoMemorySegment(MEMORY, c, ORDER);
+    s11.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s12.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s13.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s20.intoMemorySegment(MEMORY, c, ORDER);
+    s21.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s22.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s23.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s30.intoMemorySegment(MEMORY, c, ORDER);
+    s31.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s32.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s33.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s40.intoMemorySegment(MEMORY, c, ORDER);
+    s41.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s42.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s43.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s50.intoMemorySegment(MEMORY, c, ORDER);
+    s51.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s52.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s53.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
   }
 
-  private static void rows2(int k, long a, long b, long c, long cStride) {
+  private static void tile2(
+      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s10 = s00;
@@ -350,50 +486,58 @@ final class SimdTile {
     FloatVector s50 = s00;
     FloatVector s51 = s00;
     for (int p = 0; p < k; p++) {
-      long row = b + p * (2L * BYTES);
-      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
-      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
-      long at = a + p * 4L;
+      b &= ADDRESS;
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
+      b += bStep;
+      long at = a & ADDRESS;
       FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * ROW));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s50 = x.fma(b0, s50);
       s51 = x.fma(b1, s51);
+      a += step;
     }
-    long to = c;
-    s00.intoMemorySegment(MEMORY, to, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s10.intoMemorySegment(MEMORY, to, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s20.intoMemorySegment(MEMORY, to, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s30.intoMemorySegment(MEMORY, to, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s40.intoMemorySegment(MEMORY, to, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s50.intoMemorySegment(MEMORY, to, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    c &= ADDRESS;
+    s00.intoMemorySegment(MEMORY, c, ORDER);
+    s01.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s10.intoMemorySegment(MEMORY, c, ORDER);
+    s11.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s20.intoMemorySegment(MEMORY, c, ORDER);
+    s21.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s30.intoMemorySegment(MEMORY, c, ORDER);
+    s31.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s40.intoMemorySegment(MEMORY, c, ORDER);
+    s41.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s50.intoMemorySegment(MEMORY, c, ORDER);
+    s51.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
   }
 
-  private static void cols4(int k, long a, long b, long c, long cStride) {
+  private static void pair4(
+      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s02 = s00;
@@ -402,146 +546,65 @@ final class SimdTile {
     FloatVector s11 = s00;
     FloatVector s12 = s00;
     FloatVector s13 = s00;
-    FloatVector s20 = s00;
-    FloatVector s21 = s00;
-    FloatVector s22 = s00;
-    FloatVector s23 = s00;
-    FloatVector s30 = s00;
-    FloatVector s31 = s00;
-    FloatVector s32 = s00;
-    FloatVector s33 = s00;
-    FloatVector s40 = s00;
-    FloatVector s41 = s00;
-    FloatVector s42 = s00;
-    FloatVector s43 = s00;
-    FloatVector s50 = s00;
-    FloatVector s51 = s00;
-    FloatVector s52 = s00;
-    FloatVector s53 = s00;
     for (int p = 0; p < k; p++) {
-      long row = b + p * (4L * BYTES);
-      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
-      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
-      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, row + 2 * BYTES, ORDER);
-      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, row + 3 * BYTES, ORDER);
-      long at = a + p * ROW;
+      b &= ADDRESS;
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
+      FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, b + 2 * BYTES, ORDER);
+      FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, b + 3 * BYTES, ORDER);
+      b += bStep;
+      long at = a & ADDRESS;
       FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * 4));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * 4));
-      s20 = x.fma(b0, s20);
-      s21 = x.fma(b1, s21);
-      s22 = x.fma(b2, s22);
-      s23 = x.fma(b3, s23);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * 4));
-      s30 = x.fma(b0, s30);
-      s31 = x.fma(b1, s31);
-      s32 = x.fma(b2, s32);
-      s33 = x.fma(b3, s33);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * 4));
-      s40 = x.fma(b0, s40);
-      s41 = x.fma(b1, s41);
-      s42 = x.fma(b2, s42);
-      s43 = x.fma(b3, s43);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * 4));
-      s50 = x.fma(b0, s50);
-      s51 = x.fma(b1, s51);
-      s52 = x.fma(b2, s52);
-      s53 = x.fma(b3, s53);
+      a += step;
     }
-    long to = c;
-    s00.intoMemorySegment(MEMORY, to, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s10.intoMemorySegment(MEMORY, to, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s20.intoMemorySegment(MEMORY, to, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s30.intoMemorySegment(MEMORY, to, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s40.intoMemorySegment(MEMORY, to, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += cStride;
-    s50.intoMemorySegment(MEMORY, to, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+    c &= ADDRESS;
+    s00.intoMemorySegment(MEMORY, c, ORDER);
+    s01.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s02.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s03.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s10.intoMemorySegment(MEMORY, c, ORDER);
+    s11.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    s12.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
+    s13.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
   }
 
-  private static void cols2(int k, long a, long b, long c, long cStride) {
+  private static void pair2(
+      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
     FloatVector s00 = FloatVector.zero(F);
     FloatVector s01 = s00;
     FloatVector s10 = s00;
     FloatVector s11 = s00;
-    FloatVector s20 = s00;
-    FloatVector s21 = s00;
-    FloatVector s30 = s00;
-    FloatVector s31 = s00;
-    FloatVector s40 = s00;
-    FloatVector s41 = s00;
-    FloatVector s50 = s00;
-    FloatVector s51 = s00;
     for (int p = 0; p < k; p++) {
-      long row = b + p * (2L * BYTES);
-      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, row, ORDER);
-      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, row + 1 * BYTES, ORDER);
-      long at = a + p * ROW;
+      b &= ADDRESS;
+      FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
+      FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
+      b += bStep;
+      long at = a & ADDRESS;
       FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 1 * 4));
+      at = (at + rowStep) & ADDRESS;
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 2 * 4));
-      s20 = x.fma(b0, s20);
-      s21 = x.fma(b1, s21);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 3 * 4));
-      s30 = x.fma(b0, s30);
-      s31 = x.fma(b1, s31);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 4 * 4));
-      s40 = x.fma(b0, s40);
-      s41 = x.fma(b1, s41);
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at + 5 * 4));
-      s50 = x.fma(b0, s50);
-      s51 = x.fma(b1, s51);
+      a += step;
     }
-    long to = c;
-    s00.intoMemorySegment(MEMORY, to, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s10.intoMemorySegment(MEMORY, to, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s20.intoMemorySegment(MEMORY, to, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s30.intoMemorySegment(MEMORY, to, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s40.intoMemorySegment(MEMORY, to, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += cStride;
-    s50.intoMemorySegment(MEMORY, to, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
+    c &= ADDRESS;
+    s00.intoMemorySegment(MEMORY, c, ORDER);
+    s01.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
+    c = (c + cStride) & ADDRESS;
+    s10.intoMemorySegment(MEMORY, c, ORDER);
+    s11.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
   }
 }
