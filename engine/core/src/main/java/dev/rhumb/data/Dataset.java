@@ -224,11 +224,13 @@ public final class Dataset implements AutoCloseable {
 
   /**
    * Reads what {@link #save} wrote into memory of its own, and holds it against the fingerprint.
-   * The caller closes it.
+   * The caller closes it. Heap: some 130 bytes for each item and user, and the size of their tables
+   * (10 million items: 2 GB); the sequences lie off it.
    *
    * @throws dev.rhumb.checkpoint.FormatException when a file is damaged or of another version; it
    *     names file and place
    * @throws java.io.UncheckedIOException when a file cannot be read
+   * @throws OutOfMemoryError when the tables do not fit into the heap, before they are read
    */
   public static Dataset load(Path folder) {
     return DatasetFolder.load(folder);

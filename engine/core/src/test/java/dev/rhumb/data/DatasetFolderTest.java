@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.checkpoint.FormatException;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -363,6 +364,16 @@ class DatasetFolderTest {
     assertEquals("y\\", copy.title(2));
     assertEquals(3, copy.itemOf("z"));
     assertEquals("Élan 日本 🎬", copy.title(3));
+  }
+
+  @Test
+  void aTableThatIsTooLargeForTheHeapIsRefusedUnread() throws IOException {
+    try (RandomAccessFile file = new RandomAccessFile(folder.resolve("users.tsv").toFile(), "rw")) {
+      file.setLength(Runtime.getRuntime().maxMemory() + 1); // Sparse: it takes no room.
+    }
+    String message = assertThrows(OutOfMemoryError.class, () -> Dataset.load(folder)).getMessage();
+    assertTrue(message.contains("users.tsv takes some"), message);
+    assertTrue(message.contains("-Xmx"), message);
   }
 
   @Test
