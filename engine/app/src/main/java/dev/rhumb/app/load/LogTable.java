@@ -51,8 +51,8 @@ final class LogTable {
     this.rules = rules;
     this.dropped = dropped;
     TableFile.BadRow bad = read(onBytes);
-    judge(bad);
     number();
+    judge(bad);
     rename(plan.edition());
     repeats();
     lengths();
@@ -132,31 +132,39 @@ final class LogTable {
     return null;
   }
 
-  /** Finds what is wrong with each row, counts it, and refuses the first that is to be refused. */
-  private void judge(TableFile.BadRow stoppedAt) {
+  /** Puts numbers in place of ids, and beside each row what is wrong with it. */
+  private void number() {
     read = db.number("SELECT count(*) FROM raw");
     dropped.counts().values().forEach(n -> read += n);
     unit = timed ? unit() : null;
+    for (String kind : List.of("user", "item")) {
+      db.execute(
+          ("CREATE TABLE %ss AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS n FROM"
+                  + " (SELECT DISTINCT %s_id AS id FROM raw)")
+              .formatted(kind, kind));
+    }
+    String readings =
+        (timed
+                ? ", TRY_CAST(time AS DOUBLE) AS d"
+                    + ", CASE WHEN d IS NULL THEN TRY_CAST(time AS TIMESTAMPTZ) END AS iso"
+                : "")
+            + (rules.minRating() != null ? ", TRY_CAST(rating AS DOUBLE) AS r" : "");
     db.execute(
-        "CREATE VIEW judged AS SELECT *, "
-            + time()
-            + " AS t, "
-            + fault()
-            + " AS fault FROM "
-            + (timed
-                ? "(SELECT *, TRY_CAST(time AS DOUBLE) AS d, CASE WHEN d IS NULL THEN TRY_CAST(time AS TIMESTAMPTZ) END AS iso FROM raw)"
-                : "raw"));
+        ("CREATE TABLE log AS SELECT seq, users.n AS u, items.n AS i, t, fault FROM"
+                + " (SELECT *, %s AS t, %s AS fault FROM (SELECT *%s FROM raw))"
+                + " LEFT JOIN users ON user_id = users.id LEFT JOIN items ON item_id = items.id")
+            .formatted(time(), fault(), readings));
+    db.execute("DROP TABLE raw");
+  }
+
+  /** Counts the faulty rows and leaves them out, or refuses the first that is to be refused. */
+  private void judge(TableFile.BadRow stoppedAt) {
     TableFile.BadRow[] first = {stoppedAt};
-    boolean[] faulty = {false};
     db.query(
-        // A condition on the fault would be judged apart from the fault: twice the work.
-        "SELECT fault, count(*), min(seq) FROM judged GROUP BY fault ORDER BY fault",
+        "SELECT fault, count(*), min(seq) FROM log WHERE fault IS NOT NULL GROUP BY fault"
+            + " ORDER BY fault",
         row -> {
           int code = row.getInt(1);
-          if (row.wasNull()) {
-            return;
-          }
-          faulty[0] = true;
           if (code < 0) {
             dropped.add("ratings below " + rules.minRating(), row.getLong(2));
             return;
@@ -168,14 +176,13 @@ final class LogTable {
             first[0] = new TableFile.BadRow(seq, fault);
           }
         });
-    if (faulty[0]) {
-      db.execute("DELETE FROM raw WHERE seq IN (SELECT seq FROM judged WHERE fault IS NOT NULL)");
-    }
     if (first[0] != null) {
       TableFile file = files.get((int) (first[0].number() / FILE));
       throw Dropped.refusal(
           file.source().file() + ", " + file.place(first[0].number() % FILE), first[0].fault());
     }
+    db.execute("DELETE FROM log WHERE fault IS NOT NULL");
+    db.execute("ALTER TABLE log DROP COLUMN fault");
   }
 
   /** The unit in which most of the numbers lie between 1970 and 2100; null where none is one. */
@@ -224,7 +231,7 @@ final class LogTable {
         .formatted((double) END_SECONDS * perSecond, whole, (double) MICROS / perSecond);
   }
 
-  /** The number of a row's fault, -1 for a low rating, null for a good row. */
+  /** The number of a row's fault, -1 for a low rating, null for a good row; r is the rating. */
   private String fault() {
     StringBuilder cases = new StringBuilder("CASE");
     when(cases, "coalesce(user_id, '') = ''", Fault.NO_USER);
@@ -243,13 +250,9 @@ final class LogTable {
       when(cases, "d >= " + end + " OR iso >= '2100-01-01'", Fault.AFTER_2099);
     }
     if (rules.minRating() != null) {
-      when(cases, "trim(coalesce(rating, '')) = ''", Fault.NO_RATING);
-      when(
-          cases,
-          "TRY_CAST(rating AS DOUBLE) IS NULL OR isnan(TRY_CAST(rating AS DOUBLE))",
-          Fault.BAD_RATING);
-      cases.append(" WHEN TRY_CAST(rating AS DOUBLE) < ").append(rules.minRating());
-      cases.append(" THEN -1");
+      when(cases, "r IS NULL AND trim(coalesce(rating, '')) = ''", Fault.NO_RATING);
+      when(cases, "r IS NULL OR isnan(r)", Fault.BAD_RATING);
+      cases.append(" WHEN r < ").append(rules.minRating()).append(" THEN -1");
     }
     return cases.append(" END").toString();
   }
@@ -258,30 +261,15 @@ final class LogTable {
     cases.append(" WHEN ").append(condition).append(" THEN ").append(fault.ordinal());
   }
 
-  /** Puts numbers in place of ids. */
-  private void number() {
-    for (String kind : List.of("user", "item")) {
-      db.execute(
-          ("CREATE TABLE %ss AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS n FROM"
-                  + " (SELECT DISTINCT %s_id AS id FROM raw)")
-              .formatted(kind, kind));
-    }
-    db.execute(
-        "CREATE TABLE log AS SELECT seq, users.n AS u, items.n AS i, t FROM judged"
-            + " JOIN users ON user_id = users.id JOIN items ON item_id = items.id");
-    db.execute("DROP VIEW judged");
-    db.execute("DROP TABLE raw");
-  }
-
   /** Puts the original ids in place of an edition's. */
   private void rename(Plan.Edition edition) {
     if (edition != null) {
-      rename("users", edition.users());
-      rename("items", edition.items());
+      rename("users", "u", edition.users());
+      rename("items", "i", edition.items());
     }
   }
 
-  private void rename(String table, Source originals) {
+  private void rename(String table, String column, Source originals) {
     if (originals == null) {
       return;
     }
@@ -293,9 +281,8 @@ final class LogTable {
       throw Dropped.refusal(originals.file() + ", line " + bad.number(), bad.fault());
     }
     db.query(
-        "SELECT id FROM "
-            + table
-            + " WHERE id NOT IN (SELECT id FROM originals) ORDER BY n LIMIT 1",
+        "SELECT id FROM %s WHERE id NOT IN (SELECT id FROM originals) AND n IN (SELECT %s FROM log) ORDER BY n LIMIT 1"
+            .formatted(table, column),
         row -> {
           throw new Refusal(
               originals.file().toString(),
