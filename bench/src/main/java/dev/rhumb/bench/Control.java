@@ -103,16 +103,18 @@ public final class Control {
                 + sae.kept()
                 + ", at "
                 + sae.site()
-                + " of the model of ml-1m-cold-users. Strength 1 adds to each of a genre's features (up to 4, by their"
-                + " correlation) its mean activation where it fires. DELTA adds the change to the hidden state, REPLACE puts the"
-                + " edited reconstruction in its place; \"logits\" adds the strength to the scores of the genre's items and"
-                + " steers nothing: the reference. Share: mean over users of the share of the genre in the first 10.");
+                + " of the model of ml-1m-cold-users. A genre is steered through up to 4 features, chosen and weighted by"
+                + " their effect on the scores; strength 1 raises its probability, to first order, as adding 1 to the scores of"
+                + " its items. DELTA adds the change to the hidden state, REPLACE puts the edited reconstruction in its place;"
+                + " \"logits\" adds the strength to the scores of the genre's items and steers nothing: the reference. Share:"
+                + " mean over users of the share of the genre in the first 10.");
         table.note(
             "The share at a loss of 10 % of NDCG@10: the test users, and beside them the users who trained the autoencoder"
                 + " and not the transformer, of whom there are more. The bound is where NDCG@10, linear between strengths .1"
                 + " apart, first falls below 90 % of the model's; in brackets 95 % intervals by the bootstrap over users, with"
                 + " a bound for each draw.");
-        new Control(kernels, model, sae, Concepts.of(labels), dataset.attributes(), table)
+        Concepts concepts = Concepts.of(kernels, model.model(), sae, labels, split.train());
+        new Control(kernels, model, sae, concepts, dataset.attributes(), table)
             .study(
                 new People("test users", split.test()), new People("others", split.validation()));
         table.write();

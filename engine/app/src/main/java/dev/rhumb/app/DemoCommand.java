@@ -23,6 +23,7 @@ import dev.rhumb.model.ModelFolder;
 import dev.rhumb.model.Site;
 import dev.rhumb.sae.SaeConfig;
 import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Concepts;
 import dev.rhumb.steer.ControlCurve;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingResult;
@@ -171,7 +172,8 @@ final class DemoCommand extends Command {
           start = lap(seconds, "autoencoder", start);
           Study study = new Study(kernels, split, opened.model(), sae, effort.study);
           FeatureLabels labels = study.label(saeFolder);
-          Findings findings = study.findings(console, labels, trained.history(), truth);
+          Concepts concepts = study.concepts(labels, saeFolder);
+          Findings findings = study.findings(console, labels, concepts, trained.history(), truth);
           Path page = Report.write(report, findings);
           lap(seconds, "study", start);
           say(console, sae, findings);

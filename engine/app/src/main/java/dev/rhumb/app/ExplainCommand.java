@@ -19,6 +19,7 @@ import dev.rhumb.interpret.FeatureLabel;
 import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Concepts;
 import dev.rhumb.train.Trainer;
 import java.nio.file.Path;
 import java.util.List;
@@ -52,8 +53,10 @@ final class ExplainCommand extends Command {
           new Study(kernels, trained.split(), trained.model(), sae, Study.Settings.standard());
       Path folder = site.folder(model.folder());
       FeatureLabels labels = study.label(folder);
+      Concepts concepts = study.concepts(labels, folder);
       say(console, labels, trained.dataset().catalogue());
-      Findings findings = study.findings(console, labels, Trainer.history(model.folder()), false);
+      Findings findings =
+          study.findings(console, labels, concepts, Trainer.history(model.folder()), false);
       console.say(
           "hidden dimensions by the same measure: mean r %s",
           fixed(findings.hidden().meanCorrelation(), 3));

@@ -125,7 +125,8 @@ final class RecommendCommand extends Command {
           "its features have no names yet",
           "run 'rhumb explain', or edit features by number");
     }
-    return EditOption.parse(edits, labels == null ? null : Concepts.of(labels)).at(positions);
+    Concepts concepts = labels == null ? null : Concepts.load(site.folder(model.folder()), labels);
+    return EditOption.parse(edits, concepts).at(positions);
   }
 
   /** Prints a list with its reasons. */

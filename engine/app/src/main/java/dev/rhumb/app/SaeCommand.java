@@ -22,6 +22,7 @@ import dev.rhumb.sae.SaeMetrics;
 import dev.rhumb.sae.SaeResult;
 import dev.rhumb.sae.SaeTrainer;
 import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Concepts;
 import dev.rhumb.steer.ReconstructionCost;
 import dev.rhumb.steer.Steering;
 import java.io.IOException;
@@ -304,6 +305,7 @@ final class SaeCommand extends Command {
     try {
       Files.deleteIfExists(folder.resolve(FeatureLabels.FEATURES_FILE));
       Files.deleteIfExists(folder.resolve(FeatureLabels.ATTRIBUTES_FILE));
+      Files.deleteIfExists(folder.resolve(Concepts.FILE));
     } catch (IOException e) {
       throw AtomicFiles.failure("cannot take the earlier labels out of " + folder, e);
     }

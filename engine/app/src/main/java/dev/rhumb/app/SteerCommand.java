@@ -46,7 +46,7 @@ final class SteerCommand extends Command {
       split = ",",
       defaultValue = "-2,0,1,2,4,8",
       description =
-          "Strengths; 1 adds as much as the concept's features have where they fire (default:"
+          "Strengths; 1 makes the concept's odds about e times as large, on average (default:"
               + " ${DEFAULT-VALUE}).")
   private double[] strengths;
 
@@ -80,7 +80,7 @@ final class SteerCommand extends Command {
         Trained trained = Trained.open(kernels, model, data);
         SparseAutoencoder sae = site.open(kernels, trained)) {
       FeatureLabels labels = FeatureLabels.load(site.folder(model.folder()));
-      Concepts known = Concepts.of(labels);
+      Concepts known = Concepts.load(site.folder(model.folder()), labels);
       List<String> names = concepts.isEmpty() ? Study.clearest(labels, known, 5) : concepts;
       if (names.isEmpty()) {
         throw new Refusal(

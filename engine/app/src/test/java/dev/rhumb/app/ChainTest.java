@@ -168,6 +168,7 @@ class ChainTest {
             report,
             "--json"));
     assertTrue(Files.exists(own.resolve("sae/block-0@f16-k4/features.tsv")));
+    assertTrue(Files.exists(own.resolve("sae/block-0@f16-k4/concepts.json")));
   }
 
   @Test

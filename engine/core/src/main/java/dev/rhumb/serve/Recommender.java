@@ -33,12 +33,16 @@ public final class Recommender implements AutoCloseable {
   private boolean closed;
 
   private Recommender(
-      Kernels kernels, ModelFolder folder, SparseAutoencoder sae, FeatureLabels labels) {
+      Kernels kernels,
+      ModelFolder folder,
+      SparseAutoencoder sae,
+      FeatureLabels labels,
+      Concepts concepts) {
     this.kernels = kernels;
     this.folder = folder;
     this.sae = sae;
     this.labels = labels;
-    concepts = labels == null ? null : Concepts.of(labels);
+    this.concepts = concepts;
   }
 
   /**
@@ -94,15 +98,17 @@ public final class Recommender implements AutoCloseable {
       opened.push(folder);
       SparseAutoencoder sae = null;
       FeatureLabels labels = null;
+      Concepts concepts = null;
       if (saeFolder != null) {
         sae = SparseAutoencoder.load(kernels, saeFolder);
         opened.push(sae);
         sae.requireFits(folder.model().config());
         if (Files.exists(saeFolder.resolve(FeatureLabels.FEATURES_FILE))) {
           labels = FeatureLabels.load(saeFolder);
+          concepts = Concepts.load(saeFolder, labels);
         }
       }
-      return new Recommender(kernels, folder, sae, labels);
+      return new Recommender(kernels, folder, sae, labels, concepts);
     } catch (RuntimeException | Error e) {
       Closing.all(opened, e);
       throw e;

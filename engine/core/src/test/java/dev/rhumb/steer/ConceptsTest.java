@@ -10,6 +10,7 @@ import dev.rhumb.data.Cases;
 import dev.rhumb.data.GeneratedWorld;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
+import dev.rhumb.eval.Evaluator;
 import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
 import dev.rhumb.interpret.FeatureLabel;
@@ -36,9 +37,11 @@ import dev.rhumb.train.TrainingListener;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -57,6 +60,7 @@ class ConceptsTest {
   private static SparseAutoencoder sae;
   private static FeatureLabels labels;
   private static Concepts concepts;
+  private static Concepts byEffect;
 
   @BeforeAll
   static void run() {
@@ -84,6 +88,7 @@ class ConceptsTest {
         FeatureLabels.of(
             kernels, opened.model(), sae, split.test().histories(), FeatureLabels.MAX_POSITIONS);
     concepts = Concepts.of(labels);
+    byEffect = Concepts.of(kernels, opened.model(), sae, labels, split.train());
   }
 
   @AfterAll
@@ -228,6 +233,135 @@ class ConceptsTest {
         labels.features().get(concepts.parts(one).getFirst().feature()).meanActivation(),
         concepts.parts(one).getFirst().unit());
     assertEquals(List.of(), concepts.steer(one, 0).edits());
+  }
+
+  /** The distribution over unseen items after each history of those that train, by item. */
+  private static double[][] probabilities(Steering steering, int attribute, double raised) {
+    int items = opened.model().config().items();
+    float[][] scores = new float[split.train().count()][];
+    double[][] p = new double[scores.length][items + 1];
+    try (Evaluator evaluator = new Evaluator(kernels, opened.model());
+        SteeringEdit edit = new SteeringEdit(kernels, sae, steering)) {
+      int[][] lists = evaluator.recommend(split.train(), items, edit, scores);
+      for (int u = 0; u < p.length; u++) {
+        double sum = 0;
+        for (int i = 0; i < items && lists[u][i] != 0; i++) {
+          boolean has = world.dataset().attributes().has(lists[u][i], attribute);
+          p[u][lists[u][i]] = Math.exp(scores[u][i] + (has ? raised : 0));
+          sum += p[u][lists[u][i]];
+        }
+        for (int item = 1; item <= items; item++) {
+          p[u][item] /= sum;
+        }
+      }
+    }
+    return p;
+  }
+
+  private static double mass(double[][] p, int attribute) {
+    double sum = 0;
+    for (double[] row : p) {
+      for (int item = 1; item < row.length; item++) {
+        sum += world.dataset().attributes().has(item, attribute) ? row[item] : 0;
+      }
+    }
+    return sum / p.length;
+  }
+
+  private static double divergence(double[][] p, double[][] q) {
+    double sum = 0;
+    for (int u = 0; u < p.length; u++) {
+      for (int item = 1; item < p[u].length; item++) {
+        sum += p[u][item] > 0 ? p[u][item] * Math.log(p[u][item] / q[u][item]) : 0;
+      }
+    }
+    return sum / p.length;
+  }
+
+  @Test
+  void byEffectAUnitOfStrengthIsAUnitOnTheScores() {
+    assertEquals(concepts.names(), byEffect.names());
+    Steering none = Steering.of(List.of());
+    double small = .03;
+    for (String name : byEffect.names()) {
+      int attribute = world.dataset().attributes().find(name);
+      assertTrue(byEffect.parts(name).size() <= 4);
+      assertEquals(1, byEffect.parts(name).getFirst().weight());
+      double[][] plain = probabilities(none, attribute, 0);
+      double[][] raised = probabilities(none, attribute, small);
+      double[][] steered = probabilities(byEffect.steer(name, small), attribute, 0);
+      double gained = mass(steered, attribute) - mass(plain, attribute);
+      double wanted = mass(raised, attribute) - mass(plain, attribute);
+      assertEquals(1, gained / wanted, .05, name);
+      // Nothing gives as much for a smaller divergence than a constant; and what correlates gives
+      // it for a larger one, up to what features cannot undo of each other.
+      double[][] correlated = probabilities(concepts.steer(name, small), attribute, 0);
+      double gainedSo = mass(correlated, attribute) - mass(plain, attribute);
+      double least = divergence(plain, raised) / (wanted * wanted);
+      double byEffectCost = divergence(plain, steered) / (gained * gained);
+      double correlatedCost = divergence(plain, correlated) / (gainedSo * gainedSo);
+      assertTrue(byEffectCost > least * .95, name);
+      assertTrue(byEffectCost < correlatedCost * 1.05, name);
+    }
+  }
+
+  @Test
+  void conceptsAreTheSameOnceSavedAndLoaded(@TempDir Path own) throws Exception {
+    assertEquals(concepts.names(), Concepts.load(own, labels).names());
+    assertEquals(
+        concepts.parts(concepts.names().getFirst()),
+        Concepts.load(own, labels).parts(concepts.names().getFirst()));
+    byEffect.save(own);
+    Concepts again = Concepts.load(own, labels);
+    assertEquals(byEffect.names(), again.names());
+    for (String name : byEffect.names()) {
+      assertEquals(byEffect.parts(name), again.parts(name));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "'\"feature\": ', '\"feature\": 64', feature",
+    "'\"feature\": ', '\"feature\": -', feature",
+    "'\"weight\"', '\"heavy\"', weight",
+    "'concepts 1', 'concepts 9', format",
+    "'\"concepts\"', '\"others\"', concepts",
+  })
+  void refusesConceptsThatWereChanged(String find, String write, String named, @TempDir Path own)
+      throws Exception {
+    byEffect.save(own);
+    Path file = own.resolve(Concepts.FILE);
+    String text = Files.readString(file);
+    assertTrue(text.contains(find), text);
+    Files.writeString(file, text.replaceFirst(find, write));
+    FormatException refusal = assertThrows(FormatException.class, () -> Concepts.load(own, labels));
+    assertTrue(refusal.getMessage().contains(named), refusal.getMessage());
+  }
+
+  @Test
+  void noDamageToConceptsDoesMoreThanARefusal(@TempDir Path own) throws Exception {
+    byEffect.save(own);
+    Path file = own.resolve(Concepts.FILE);
+    byte[] text = Files.readAllBytes(file);
+    Random random = new Random(9);
+    int refused = 0;
+    for (int round = 0; round < 300; round++) {
+      byte[] damaged =
+          Arrays.copyOf(text, round % 3 == 0 ? random.nextInt(text.length) : text.length);
+      for (int i = random.nextInt(3); i >= 0 && damaged.length > 0; i--) {
+        damaged[random.nextInt(damaged.length)] = (byte) random.nextInt(128);
+      }
+      Files.write(file, damaged);
+      try {
+        for (String name : Concepts.load(own, labels).names()) {
+          assertNotNull(name);
+        }
+      } catch (FormatException e) {
+        refused++;
+        assertTrue(e.getMessage().contains(Concepts.FILE), e.getMessage());
+      }
+    }
+    assertTrue(refused > 100, refused + " refused");
   }
 
   @Test

@@ -193,7 +193,7 @@ public final class Report {
     add("<section><h2>Steering</h2><p>What a concept's strength does to all test lists: the share of")
         .add(
             " the top 10 that has the attribute, and the ranking quality that it costs. Strength 1")
-        .add(" adds as much as the concept's features have where they fire. <i>delta</i> adds the")
+        .add(" makes its odds about e times as large, on average. <i>delta</i> adds the")
         .add(" change and keeps the autoencoder's error; <i>replace</i> puts the reconstruction in")
         .add(" the hidden state's place.</p><div class=\"grid wide\">");
     for (int i = 0; i < findings.curves().size(); i++) {

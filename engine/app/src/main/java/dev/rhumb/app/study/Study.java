@@ -87,6 +87,13 @@ public final class Study {
     return labels;
   }
 
+  /** Finds the concepts that labels give and writes them beside the autoencoder. */
+  public Concepts concepts(FeatureLabels labels, Path saeFolder) {
+    Concepts concepts = Concepts.of(kernels, model, sae, labels, split.train());
+    concepts.save(saeFolder);
+    return concepts;
+  }
+
   /** What a ranker recommends for the test cases, judged. */
   private RankingReport ranking(Ranker ranker, ItemCounts counts) {
     Cases cases = split.test();
@@ -117,8 +124,7 @@ public final class Study {
   }
 
   /** Control curves of the clearest concepts, for both ways to write back. */
-  public List<ControlCurve> curves(Console console, FeatureLabels labels) {
-    Concepts concepts = Concepts.of(labels);
+  public List<ControlCurve> curves(Console console, FeatureLabels labels, Concepts concepts) {
     return curves(
         console,
         concepts,
@@ -160,8 +166,7 @@ public final class Study {
    * The clearest concept for the test user with the median length of history; null where there is
    * none.
    */
-  public Example example(FeatureLabels labels) {
-    Concepts concepts = Concepts.of(labels);
+  public Example example(FeatureLabels labels, Concepts concepts) {
     List<String> names = clearest(labels, concepts, 1);
     Cases cases = split.test();
     if (names.isEmpty() || cases.count() == 0) {
@@ -195,7 +200,11 @@ public final class Study {
 
   /** All of it, in the order in which a report tells it. */
   public Findings findings(
-      Console console, FeatureLabels labels, List<EpochReport> history, boolean generated) {
+      Console console,
+      FeatureLabels labels,
+      Concepts concepts,
+      List<EpochReport> history,
+      boolean generated) {
     ItemCounts counts = ItemCounts.of(split.train());
     RankingReport ranking;
     try (Evaluator evaluator = new Evaluator(kernels, model)) {
@@ -224,8 +233,8 @@ public final class Study {
         labels,
         hiddenDimensions(),
         cards(labels),
-        curves(console, labels),
-        example(labels));
+        curves(console, labels, concepts),
+        example(labels, concepts));
   }
 
   /** The concepts whose best features are clearest, on users who did not choose them. */

@@ -12,6 +12,7 @@ import dev.rhumb.data.Dataset;
 import dev.rhumb.data.DatasetBuilder;
 import dev.rhumb.data.Split;
 import dev.rhumb.data.Splits;
+import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.BlockStyle;
 import dev.rhumb.model.Model;
@@ -71,10 +72,12 @@ class ReportTest {
             new Study(
                 kernels, split, model, sae, new Study.Settings(10_000, 2, List.of(0., 2.), 2));
         PrintWriter nowhere = new PrintWriter(new StringWriter());
+        FeatureLabels labels = study.label(folder);
         Findings findings =
             study.findings(
                 new Console(nowhere, nowhere, false),
-                study.label(folder),
+                labels,
+                study.concepts(labels, folder),
                 List.of(
                     new EpochReport(1, 10, 3.5, 1e-3, .1, .2, 1, 1, true),
                     new EpochReport(2, 20, 3.1, 5e-4, NaN, NaN, 1, 0, false)),
