@@ -15,6 +15,8 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Concepts;
 import dev.rhumb.steer.ControlCurve;
+import dev.rhumb.steer.Dose;
+import dev.rhumb.steer.DoseOutcome;
 import dev.rhumb.steer.Steering;
 import java.util.ArrayList;
 import java.util.List;
@@ -51,6 +53,15 @@ final class SteerCommand extends Command {
   private double[] strengths;
 
   @Option(
+      names = "--dose",
+      paramLabel = "SHARE",
+      split = ",",
+      description =
+          "Shares of a list, from 0 to 1, that every user is to get of a concept: each by a"
+              + " strength of its own, as a delta at the last position.")
+  private double[] doses = {};
+
+  @Option(
       names = "--write",
       split = ",",
       defaultValue = "DELTA,REPLACE",
@@ -76,6 +87,11 @@ final class SteerCommand extends Command {
     if (k < 1) {
       throw usage("-k " + k + " must be 1 or more");
     }
+    for (double dose : doses) {
+      if (!(dose >= 0 && dose <= 1)) {
+        throw usage("--dose " + dose + " must be from 0 to 1");
+      }
+    }
     try (Kernels kernels = engine.open();
         Trained trained = Trained.open(kernels, model, data);
         SparseAutoencoder sae = site.open(kernels, trained)) {
@@ -94,11 +110,29 @@ final class SteerCommand extends Command {
       for (ControlCurve curve : curves) {
         say(console, curve, k);
       }
+      List<DoseOutcome> met = new ArrayList<>();
+      for (String name : names) {
+        for (double share : doses) {
+          met.add(
+              DoseOutcome.of(
+                  kernels,
+                  trained.model(),
+                  sae,
+                  known,
+                  new Dose(name, share),
+                  trained.split().test(),
+                  k));
+        }
+      }
+      if (!met.isEmpty()) {
+        say(console, met);
+      }
       return map(
           "k", k,
           "positions", positions.name().toLowerCase(Locale.ROOT),
           "cases", trained.split().test().count(),
-          "curves", curves.stream().map(Figures::json).toList());
+          "curves", curves.stream().map(Figures::json).toList(),
+          "doses", met.stream().map(Figures::json).toList());
     }
   }
 
@@ -115,6 +149,23 @@ final class SteerCommand extends Command {
               point.outcome()));
     }
     table.row(row("reconstructed", "", curve.reconstructed()));
+    console.say(table);
+  }
+
+  /** Prints doses. */
+  private void say(Console console, List<DoseOutcome> doses) {
+    console.heading("every user's own strength for a share of the list");
+    Table table =
+        new Table("", "dose", "share@" + k, "|share - dose|", "mean strength", "NDCG@" + k);
+    for (DoseOutcome met : doses) {
+      table.row(
+          met.dose().concept(),
+          plain(met.dose().share()),
+          fixed(met.outcome().share(), 4),
+          fixed(met.deviation(), 4),
+          fixed(met.strength(), 2),
+          fixed(met.outcome().metrics().ndcg(), 4));
+    }
     console.say(table);
   }
 

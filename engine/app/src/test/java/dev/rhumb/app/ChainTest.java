@@ -377,7 +377,12 @@ class ChainTest {
                 "0,6",
                 "--write",
                 "delta",
+                "--dose",
+                ".5",
                 "--json"));
+    JsonObject dose = result.objects("doses").getFirst();
+    assertEquals(.5, dose.object("outcome").number("share"), .05);
+    assertEquals(2, Cli.run("steer", "--data", data, "-m", model, "--dose", "5").status());
     JsonObject curve = result.objects("curves").getFirst();
     double before = curve.object("original").number("share");
     List<JsonObject> points = curve.objects("points");

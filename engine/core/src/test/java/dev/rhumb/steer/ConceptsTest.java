@@ -31,6 +31,9 @@ import dev.rhumb.sae.SaeListener;
 import dev.rhumb.sae.SaeMetrics;
 import dev.rhumb.sae.SaeTrainer;
 import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.serve.Recommendations;
+import dev.rhumb.serve.Recommender;
+import dev.rhumb.serve.Session;
 import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingListener;
@@ -303,6 +306,81 @@ class ConceptsTest {
       assertTrue(byEffectCost > least * .95, name);
       assertTrue(byEffectCost < correlatedCost * 1.05, name);
     }
+  }
+
+  @Test
+  void aDoseIsMetForEveryUserInBatchesAndInSessions() {
+    String name = byEffect.names().getFirst();
+    int attribute = world.dataset().attributes().find(name);
+    Dose dose = new Dose(name, .6);
+    DoseOutcome met =
+        DoseOutcome.of(kernels, opened.model(), sae, byEffect, dose, split.test(), 10);
+    assertEquals(.6, met.outcome().share(), .05, met.toString());
+    assertTrue(met.deviation() < .08, met.toString());
+    assertTrue(met.strength() != 0, met.toString());
+
+    Path own = SparseAutoencoder.folder(folder, sae.site());
+    sae.save(own);
+    labels.save(own);
+    byEffect.save(own);
+    double share = 0;
+    try (Recommender recommender = Recommender.open(folder);
+        Session session = recommender.newSession()) {
+      assertEquals(byEffect.parts(name), recommender.concepts().parts(name));
+      for (int i = 0; i < split.test().count(); i++) {
+        session.clear();
+        int[] history = new int[split.test().histories().length(i)];
+        split.test().histories().copy(i, 0, history.length, history, 0);
+        for (int item : history) {
+          session.append(item);
+        }
+        Recommendations list = session.recommend(10, dose);
+        for (int place = 0; place < list.count(); place++) {
+          share += world.dataset().attributes().has(list.item(place), attribute) ? .1 : 0;
+        }
+      }
+    }
+    assertEquals(met.outcome().share(), share / split.test().count(), .01);
+  }
+
+  /** Whatever a list's share does as strength rises, the search ends at the nearest that it saw. */
+  @Test
+  void aDoseEndsAtTheNearestShare() {
+    Random random = new Random(4);
+    for (int round = 0; round < 500; round++) {
+      int of = 1 + random.nextInt(20);
+      double[] steps = new double[of];
+      for (int i = 0; i < of; i++) {
+        steps[i] = 3 * random.nextGaussian();
+      }
+      double wanted = random.nextInt(11) / 10.;
+      Dose.Search search = new Dose("x", wanted).search();
+      int tries = 0;
+      while (search.next()) {
+        tries++;
+        if (tries == 1) {
+          assertEquals(0, search.strength());
+        }
+        search.saw(count(steps, search.strength()), of);
+      }
+      assertTrue(tries <= 12, tries + " tries");
+      double reached = count(steps, search.strength()) / (double) of;
+      double nearest = Double.POSITIVE_INFINITY;
+      for (int n = 0; n <= of; n++) {
+        nearest = Math.min(nearest, Math.abs(n / (double) of - wanted));
+      }
+      // Steps nearer to each other than the search can see may be passed over.
+      assertEquals(nearest, Math.abs(reached - wanted), 1.01 / of, wanted + " of " + of);
+      if (Math.abs(count(steps, 0) / (double) of - wanted) <= .5 / of) {
+        assertEquals(0, search.strength());
+      }
+    }
+    assertThrows(IllegalArgumentException.class, () -> new Dose("x", 1.1));
+    assertThrows(IllegalArgumentException.class, () -> new Dose("x", Double.NaN));
+  }
+
+  private static int count(double[] steps, double strength) {
+    return (int) Arrays.stream(steps).filter(step -> step <= strength).count();
   }
 
   @Test

@@ -5,6 +5,7 @@ import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.sae.SaeMetrics;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.ControlCurve;
+import dev.rhumb.steer.DoseOutcome;
 import dev.rhumb.steer.ReconstructionCost;
 import dev.rhumb.train.EpochReport;
 import java.util.LinkedHashMap;
@@ -121,6 +122,16 @@ public final class Figures {
                             "strength", point.strength(),
                             "outcome", json(point.outcome())))
                 .toList());
+  }
+
+  /** A dose and what came of it. */
+  public static Map<String, Object> json(DoseOutcome met) {
+    return map(
+        "concept", met.dose().concept(),
+        "dose", met.dose().share(),
+        "strength", met.strength(),
+        "deviation", met.deviation(),
+        "outcome", json(met.outcome()));
   }
 
   private static Map<String, Object> json(ControlCurve.Outcome outcome) {
