@@ -10,6 +10,7 @@ import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
+import static dev.rhumb.kernels.SimdTile.ADDRESS;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -32,7 +33,10 @@ final class ScorePanels {
   static final int PANEL = VECTORS * LANES;
 
   /** Rows of a group. */
-  static final int ROWS = 6;
+  static final int ROWS = SimdTile.ROWS;
+
+  /** Bytes of a panel's start values, and of its weights for one d. */
+  private static final long ROW = PANEL * 4L;
 
   /** Groups with fewer rows than this are scored row by row. */
   private static final int FEW = 3;
@@ -77,10 +81,11 @@ final class ScorePanels {
       long to = scores + p * (PANEL * 4L);
       for (int r = 0; r < whole; r += ROWS) {
         long group = to + r * stride;
+        long from = x + r * (width * 4L);
         if (VECTORS == 4) {
-          six4(x + r * (width * 4L), width, panel, group, stride);
+          SimdTile.tile4(width, from, 4, ROWS * 4, panel + ROW, ROW, panel, group, stride);
         } else {
-          six2(x + r * (width * 4L), width, panel, group, stride);
+          SimdTile.tile2(width, from, 4, ROWS * 4, panel + ROW, ROW, panel, group, stride);
         }
         long groupMaxima = maxima + r * maximaStride + p * (long) BYTES;
         for (int i = 0; i < ROWS; i++) {
@@ -174,168 +179,6 @@ final class ScorePanels {
     }
   }
 
-  /** Six rows by four vectors of columns. */
-  private static void six4(long x, int width, long panel, long scores, long stride) {
-    FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
-    FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
-    FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER);
-    FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER);
-    FloatVector s00 = b0;
-    FloatVector s01 = b1;
-    FloatVector s02 = b2;
-    FloatVector s03 = b3;
-    FloatVector s10 = b0;
-    FloatVector s11 = b1;
-    FloatVector s12 = b2;
-    FloatVector s13 = b3;
-    FloatVector s20 = b0;
-    FloatVector s21 = b1;
-    FloatVector s22 = b2;
-    FloatVector s23 = b3;
-    FloatVector s30 = b0;
-    FloatVector s31 = b1;
-    FloatVector s32 = b2;
-    FloatVector s33 = b3;
-    FloatVector s40 = b0;
-    FloatVector s41 = b1;
-    FloatVector s42 = b2;
-    FloatVector s43 = b3;
-    FloatVector s50 = b0;
-    FloatVector s51 = b1;
-    FloatVector s52 = b2;
-    FloatVector s53 = b3;
-    long at = panel;
-    for (int d = 0; d < width; d++) {
-      at += PANEL * 4;
-      b0 = FloatVector.fromMemorySegment(F, MEMORY, at + 0 * BYTES, ORDER);
-      b1 = FloatVector.fromMemorySegment(F, MEMORY, at + 1 * BYTES, ORDER);
-      b2 = FloatVector.fromMemorySegment(F, MEMORY, at + 2 * BYTES, ORDER);
-      b3 = FloatVector.fromMemorySegment(F, MEMORY, at + 3 * BYTES, ORDER);
-      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
-      s00 = c.fma(b0, s00);
-      s01 = c.fma(b1, s01);
-      s02 = c.fma(b2, s02);
-      s03 = c.fma(b3, s03);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 4));
-      s10 = c.fma(b0, s10);
-      s11 = c.fma(b1, s11);
-      s12 = c.fma(b2, s12);
-      s13 = c.fma(b3, s13);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 8));
-      s20 = c.fma(b0, s20);
-      s21 = c.fma(b1, s21);
-      s22 = c.fma(b2, s22);
-      s23 = c.fma(b3, s23);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 12));
-      s30 = c.fma(b0, s30);
-      s31 = c.fma(b1, s31);
-      s32 = c.fma(b2, s32);
-      s33 = c.fma(b3, s33);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 16));
-      s40 = c.fma(b0, s40);
-      s41 = c.fma(b1, s41);
-      s42 = c.fma(b2, s42);
-      s43 = c.fma(b3, s43);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 20));
-      s50 = c.fma(b0, s50);
-      s51 = c.fma(b1, s51);
-      s52 = c.fma(b2, s52);
-      s53 = c.fma(b3, s53);
-      x += ROWS * 4;
-    }
-    long to = scores;
-    s00.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s02.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s03.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += stride;
-    s10.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s12.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s13.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += stride;
-    s20.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s22.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s23.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += stride;
-    s30.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s32.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s33.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += stride;
-    s40.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s42.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s43.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-    to += stride;
-    s50.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    s52.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
-    s53.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
-  }
-
-  /** Six rows by two vectors of columns. */
-  private static void six2(long x, int width, long panel, long scores, long stride) {
-    FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
-    FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
-    FloatVector s00 = b0;
-    FloatVector s01 = b1;
-    FloatVector s10 = b0;
-    FloatVector s11 = b1;
-    FloatVector s20 = b0;
-    FloatVector s21 = b1;
-    FloatVector s30 = b0;
-    FloatVector s31 = b1;
-    FloatVector s40 = b0;
-    FloatVector s41 = b1;
-    FloatVector s50 = b0;
-    FloatVector s51 = b1;
-    long at = panel;
-    for (int d = 0; d < width; d++) {
-      at += PANEL * 4;
-      b0 = FloatVector.fromMemorySegment(F, MEMORY, at + 0 * BYTES, ORDER);
-      b1 = FloatVector.fromMemorySegment(F, MEMORY, at + 1 * BYTES, ORDER);
-      FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
-      s00 = c.fma(b0, s00);
-      s01 = c.fma(b1, s01);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 4));
-      s10 = c.fma(b0, s10);
-      s11 = c.fma(b1, s11);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 8));
-      s20 = c.fma(b0, s20);
-      s21 = c.fma(b1, s21);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 12));
-      s30 = c.fma(b0, s30);
-      s31 = c.fma(b1, s31);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 16));
-      s40 = c.fma(b0, s40);
-      s41 = c.fma(b1, s41);
-      c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x + 20));
-      s50 = c.fma(b0, s50);
-      s51 = c.fma(b1, s51);
-      x += ROWS * 4;
-    }
-    long to = scores;
-    s00.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s01.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += stride;
-    s10.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s11.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += stride;
-    s20.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s21.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += stride;
-    s30.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s31.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += stride;
-    s40.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s41.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-    to += stride;
-    s50.intoMemorySegment(MEMORY, to + 0 * BYTES, ORDER);
-    s51.intoMemorySegment(MEMORY, to + 1 * BYTES, ORDER);
-  }
-
   /** One row by two panels of four vectors each. */
   private static void pair4(long x, long step, int width, long panel, long scores) {
     long next = panel + bytes(width);
@@ -348,8 +191,9 @@ final class ScorePanels {
     FloatVector s6 = FloatVector.fromMemorySegment(F, MEMORY, next + 2 * BYTES, ORDER);
     FloatVector s7 = FloatVector.fromMemorySegment(F, MEMORY, next + 3 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
-      panel += PANEL * 4;
-      next += PANEL * 4;
+      panel = (panel + ROW) & ADDRESS;
+      x &= ADDRESS;
+      next = (next + ROW) & ADDRESS;
       FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
       s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
@@ -378,7 +222,8 @@ final class ScorePanels {
     FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, panel + 2 * BYTES, ORDER);
     FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, panel + 3 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
-      panel += PANEL * 4;
+      panel = (panel + ROW) & ADDRESS;
+      x &= ADDRESS;
       FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
       s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
@@ -400,8 +245,9 @@ final class ScorePanels {
     FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, next + 0 * BYTES, ORDER);
     FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, next + 1 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
-      panel += PANEL * 4;
-      next += PANEL * 4;
+      panel = (panel + ROW) & ADDRESS;
+      x &= ADDRESS;
+      next = (next + ROW) & ADDRESS;
       FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
       s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);
@@ -420,7 +266,8 @@ final class ScorePanels {
     FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER);
     FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER);
     for (int d = 0; d < width; d++) {
-      panel += PANEL * 4;
+      panel = (panel + ROW) & ADDRESS;
+      x &= ADDRESS;
       FloatVector c = FloatVector.broadcast(F, MEMORY.get(FLOAT, x));
       s0 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 0 * BYTES, ORDER), s0);
       s1 = c.fma(FloatVector.fromMemorySegment(F, MEMORY, panel + 1 * BYTES, ORDER), s1);

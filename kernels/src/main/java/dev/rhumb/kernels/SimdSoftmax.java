@@ -53,8 +53,8 @@ final class SimdSoftmax {
   /** Bytes of a class's scores of a block. */
   private static final long LINE = BLOCK * 4L;
 
-  /** Classes of a chunk: 10 tiles, whose scores fit the first-level cache. */
-  private static final int CHUNK = 10 * SimdTile.ROWS;
+  /** Classes of a chunk: 12 tiles, whose scores fit the first-level cache. */
+  private static final int CHUNK = 12 * SimdTile.ROWS;
 
   /** Classes of a group: 12 MiB of scores a block. */
   private static final int GROUP = 800 * CHUNK;

@@ -11,31 +11,33 @@ import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 
 /**
- * Register tiles of a matrix product: C = A B, or C += A B, for 6 rows of C and a fixed number of
- * vectors of columns.
+ * Register tiles of a matrix product: C = A B, or C += A B, for {@value #ROWS} rows of C and a
+ * fixed number of vectors of columns.
  *
- * <p>A and B stand in panels, so that the compiler knows every distance in a loop: it then takes
- * the bounds checks out and needs two registers for addresses, and what is left is loads and
- * multiply-adds. A's panels are {@link #PANEL} of its columns wide, panel after panel, whatever the
- * last one holds beyond A's columns. B's are {@link #WIDE} wide, but the last is {@link #NARROW}
- * where that is enough. A matrix of just such a width is a panel as it lies.
+ * <p>Two things make a tile's loop what it should be, loads and multiply-adds alone. Addresses are
+ * masked to 62 bits, so the compiler sees that no bounds check can fail and leaves them out;
+ * otherwise it makes a nest of loops of one with {@code long} checks. And five rows of four
+ * vectors, with the vectors of B and the elements of A that they meet, fit AVX-512's 32 registers
+ * in any order that the compiler takes the loads in; six rows spill in some.
  *
- * <p>Each element of C is a sum over A's panels (or blocks of its rows, where A is transposed),
- * each one chain of fused multiply-adds from 0 in ascending order. Results do not depend on how a
- * product is cut into tiles.
+ * <p>A is read as it lies, transposed or not. B stands in panels, {@link #WIDE} columns wide, the
+ * last one {@link #NARROW} where that is enough; where its rows are near each other, as it lies.
  *
- * <p>Addresses and strides are in bytes. A tile reads 6 rows of A (or columns, where A is
- * transposed) even where fewer are asked for: at the end of a longer A those before, else those
- * after, which must be readable. Six rows of four vectors fill the 32 registers of AVX-512, six
- * rows of two the 16 of AVX2.
+ * <p>Each element of C is a sum over blocks of {@link #PANEL} columns of A, each one chain of fused
+ * multiply-adds from 0 in ascending order. Results do not depend on how a product is cut into
+ * tiles.
+ *
+ * <p>Addresses and strides are in bytes.
  */
 final class SimdTile {
   /** Rows of a tile. */
-  static final int ROWS = 6;
+  static final int ROWS = 5;
 
   /** Columns of a wide tile and of B's panels. */
   static final int WIDE = (LANES == 16 ? 4 : 2) * LANES;
@@ -57,6 +59,9 @@ final class SimdTile {
 
   /** Keeps an address's bits, and tells the compiler that it lies within {@link Simd#MEMORY}. */
   static final long ADDRESS = (1L << 62) - 1;
+
+  /** What a product's chains start from. */
+  private static final MemorySegment ZEROS = Arena.global().allocate(4L * BYTES, 64);
 
   private SimdTile() {}
 
@@ -236,27 +241,29 @@ final class SimdTile {
       long cStride,
       boolean add,
       long room) {
+    long zeros = ZEROS.address();
     for (int i = 0; i < rows; ) {
       int count = rows - i >= ROWS ? ROWS : Math.min(2, rows - i);
-      long from = a + i * rowStep;
+      long x = a + i * rowStep;
       long to = c + i * cStride;
       long target = add ? room : to;
-      long targetStride = add ? width * 4L : cStride;
+      long stride = add ? width * 4L : cStride;
+      // A last row alone is computed twice.
+      long once = count - 1;
       if (width == 4 * LANES) {
         if (count == ROWS) {
-          tile4(k, from, rowStep, step, b, bStep, target, targetStride);
+          tile4(k, x, rowStep, step, b, bStep, zeros, target, stride);
         } else {
-          // A last row alone is computed twice.
-          pair4(k, from, (count - 1) * rowStep, step, b, bStep, target, (count - 1) * targetStride);
+          pair4(k, x, once * rowStep, step, b, bStep, zeros, target, once * stride);
         }
         if (add) {
           add4(count, room, to, cStride);
         }
       } else {
         if (count == ROWS) {
-          tile2(k, from, rowStep, step, b, bStep, target, targetStride);
+          tile2(k, x, rowStep, step, b, bStep, zeros, target, stride);
         } else {
-          pair2(k, from, (count - 1) * rowStep, step, b, bStep, target, (count - 1) * targetStride);
+          pair2(k, x, once * rowStep, step, b, bStep, zeros, target, once * stride);
         }
         if (add) {
           add2(count, room, to, cStride);
@@ -368,32 +375,38 @@ final class SimdTile {
     }
   }
 
-  private static void tile4(
-      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
-    FloatVector s00 = FloatVector.zero(F);
-    FloatVector s01 = s00;
-    FloatVector s02 = s00;
-    FloatVector s03 = s00;
+  /** Five rows of four vectors: C = start + A B; distances as in {@link #multiply}. */
+  static void tile4(
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStep,
+      long start,
+      long c,
+      long cStride) {
+    start &= ADDRESS;
+    FloatVector s00 = FloatVector.fromMemorySegment(F, MEMORY, start, ORDER);
+    FloatVector s01 = FloatVector.fromMemorySegment(F, MEMORY, start + 1 * BYTES, ORDER);
+    FloatVector s02 = FloatVector.fromMemorySegment(F, MEMORY, start + 2 * BYTES, ORDER);
+    FloatVector s03 = FloatVector.fromMemorySegment(F, MEMORY, start + 3 * BYTES, ORDER);
     FloatVector s10 = s00;
-    FloatVector s11 = s00;
-    FloatVector s12 = s00;
-    FloatVector s13 = s00;
+    FloatVector s11 = s01;
+    FloatVector s12 = s02;
+    FloatVector s13 = s03;
     FloatVector s20 = s00;
-    FloatVector s21 = s00;
-    FloatVector s22 = s00;
-    FloatVector s23 = s00;
+    FloatVector s21 = s01;
+    FloatVector s22 = s02;
+    FloatVector s23 = s03;
     FloatVector s30 = s00;
-    FloatVector s31 = s00;
-    FloatVector s32 = s00;
-    FloatVector s33 = s00;
+    FloatVector s31 = s01;
+    FloatVector s32 = s02;
+    FloatVector s33 = s03;
     FloatVector s40 = s00;
-    FloatVector s41 = s00;
-    FloatVector s42 = s00;
-    FloatVector s43 = s00;
-    FloatVector s50 = s00;
-    FloatVector s51 = s00;
-    FloatVector s52 = s00;
-    FloatVector s53 = s00;
+    FloatVector s41 = s01;
+    FloatVector s42 = s02;
+    FloatVector s43 = s03;
     for (int p = 0; p < k; p++) {
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
@@ -431,12 +444,6 @@ final class SimdTile {
       s41 = x.fma(b1, s41);
       s42 = x.fma(b2, s42);
       s43 = x.fma(b3, s43);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
-      s50 = x.fma(b0, s50);
-      s51 = x.fma(b1, s51);
-      s52 = x.fma(b2, s52);
-      s53 = x.fma(b3, s53);
       a += step;
     }
     c &= ADDRESS;
@@ -464,27 +471,30 @@ final class SimdTile {
     s41.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
     s42.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
     s43.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
-    c = (c + cStride) & ADDRESS;
-    s50.intoMemorySegment(MEMORY, c, ORDER);
-    s51.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
-    s52.intoMemorySegment(MEMORY, c + 2 * BYTES, ORDER);
-    s53.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
   }
 
-  private static void tile2(
-      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
-    FloatVector s00 = FloatVector.zero(F);
-    FloatVector s01 = s00;
+  /** Five rows of two vectors: C = start + A B; distances as in {@link #multiply}. */
+  static void tile2(
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStep,
+      long start,
+      long c,
+      long cStride) {
+    start &= ADDRESS;
+    FloatVector s00 = FloatVector.fromMemorySegment(F, MEMORY, start, ORDER);
+    FloatVector s01 = FloatVector.fromMemorySegment(F, MEMORY, start + 1 * BYTES, ORDER);
     FloatVector s10 = s00;
-    FloatVector s11 = s00;
+    FloatVector s11 = s01;
     FloatVector s20 = s00;
-    FloatVector s21 = s00;
+    FloatVector s21 = s01;
     FloatVector s30 = s00;
-    FloatVector s31 = s00;
+    FloatVector s31 = s01;
     FloatVector s40 = s00;
-    FloatVector s41 = s00;
-    FloatVector s50 = s00;
-    FloatVector s51 = s00;
+    FloatVector s41 = s01;
     for (int p = 0; p < k; p++) {
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
@@ -510,10 +520,6 @@ final class SimdTile {
       x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
-      s50 = x.fma(b0, s50);
-      s51 = x.fma(b1, s51);
       a += step;
     }
     c &= ADDRESS;
@@ -531,21 +537,28 @@ final class SimdTile {
     c = (c + cStride) & ADDRESS;
     s40.intoMemorySegment(MEMORY, c, ORDER);
     s41.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
-    c = (c + cStride) & ADDRESS;
-    s50.intoMemorySegment(MEMORY, c, ORDER);
-    s51.intoMemorySegment(MEMORY, c + 1 * BYTES, ORDER);
   }
 
+  /** Two rows of four vectors: C = start + A B; distances as in {@link #multiply}. */
   private static void pair4(
-      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
-    FloatVector s00 = FloatVector.zero(F);
-    FloatVector s01 = s00;
-    FloatVector s02 = s00;
-    FloatVector s03 = s00;
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStep,
+      long start,
+      long c,
+      long cStride) {
+    start &= ADDRESS;
+    FloatVector s00 = FloatVector.fromMemorySegment(F, MEMORY, start, ORDER);
+    FloatVector s01 = FloatVector.fromMemorySegment(F, MEMORY, start + 1 * BYTES, ORDER);
+    FloatVector s02 = FloatVector.fromMemorySegment(F, MEMORY, start + 2 * BYTES, ORDER);
+    FloatVector s03 = FloatVector.fromMemorySegment(F, MEMORY, start + 3 * BYTES, ORDER);
     FloatVector s10 = s00;
-    FloatVector s11 = s00;
-    FloatVector s12 = s00;
-    FloatVector s13 = s00;
+    FloatVector s11 = s01;
+    FloatVector s12 = s02;
+    FloatVector s13 = s03;
     for (int p = 0; p < k; p++) {
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
@@ -579,12 +592,22 @@ final class SimdTile {
     s13.intoMemorySegment(MEMORY, c + 3 * BYTES, ORDER);
   }
 
+  /** Two rows of two vectors: C = start + A B; distances as in {@link #multiply}. */
   private static void pair2(
-      int k, long a, long rowStep, long step, long b, long bStep, long c, long cStride) {
-    FloatVector s00 = FloatVector.zero(F);
-    FloatVector s01 = s00;
+      int k,
+      long a,
+      long rowStep,
+      long step,
+      long b,
+      long bStep,
+      long start,
+      long c,
+      long cStride) {
+    start &= ADDRESS;
+    FloatVector s00 = FloatVector.fromMemorySegment(F, MEMORY, start, ORDER);
+    FloatVector s01 = FloatVector.fromMemorySegment(F, MEMORY, start + 1 * BYTES, ORDER);
     FloatVector s10 = s00;
-    FloatVector s11 = s00;
+    FloatVector s11 = s01;
     for (int p = 0; p < k; p++) {
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
