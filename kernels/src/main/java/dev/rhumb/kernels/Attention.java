@@ -246,7 +246,7 @@ public abstract class Attention {
     Check.count(op, "heads", heads, 1);
     Check.count(op, "headWidth", headWidth, 1);
     Check.vector(op, "offsets", offsets, DType.I32, sequences + 1);
-    Check.that(p >= 0 && p < 1, op, "p = " + p + ", but it must be from 0 to below 1");
+    Check.dropout(op, p);
   }
 
   /** Refuses offsets that do not ascend from 0 to rows. Backends on the host call it. */

@@ -7,6 +7,8 @@ import java.lang.foreign.ValueLayout;
  * what was needed.
  */
 final class Check {
+  private static final float BELOW_ONE = Math.nextDown(1f);
+
   private Check() {}
 
   static void that(boolean holds, String operation, String message) {
@@ -21,7 +23,8 @@ final class Check {
   }
 
   /**
-   * A number within bounds. Its message is made only for a refusal, so that a call is garbage-free.
+   * A number within bounds. Its message is made only for a refusal, so that a call is garbage-free;
+   * {@link #that} is for messages that are there already.
    */
   static void within(String operation, String name, long value, long least, long most) {
     if (value < least || value > most) {
@@ -36,6 +39,32 @@ final class Check {
               + " to "
               + most);
     }
+  }
+
+  /** A number within bounds, which NaN is not. */
+  static void within(String operation, String name, double value, double least, double most) {
+    if (!(value >= least && value <= most)) {
+      throw new IllegalArgumentException(
+          operation
+              + ": "
+              + name
+              + " = "
+              + value
+              + ", but it must be from "
+              + least
+              + " to "
+              + most);
+    }
+  }
+
+  /** How many elements a vector has, which may be more than an int holds. */
+  static void elements(String operation, long count) {
+    within(operation, "count", count, 0, Long.MAX_VALUE);
+  }
+
+  /** A probability of dropout: from 0 to below 1. */
+  static void dropout(String operation, float p) {
+    within(operation, "p", p, 0, BELOW_ONE);
   }
 
   /** A vector of at least {@code elements}. */

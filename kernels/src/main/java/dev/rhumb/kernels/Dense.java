@@ -124,7 +124,7 @@ public abstract class Dense {
    * @param y (count)
    */
   public final void add(long count, float alpha, Buffer a, float beta, Buffer b, Buffer y) {
-    Check.that(count >= 0, "add", "count = " + count);
+    Check.elements("add", count);
     Check.vector("add", "a", a, DType.F32, count);
     Check.vector("add", "b", b, DType.F32, count);
     Check.vector("add", "y", y, DType.F32, count);
@@ -139,7 +139,7 @@ public abstract class Dense {
    * @param result (1)
    */
   public final void squaredNorm(long count, Buffer x, Buffer result) {
-    Check.that(count >= 0, "squaredNorm", "count = " + count);
+    Check.elements("squaredNorm", count);
     Check.vector("squaredNorm", "x", x, DType.F32, count);
     Check.vector("squaredNorm", "result", result, DType.F32, 1);
     doSquaredNorm(count, x, result);

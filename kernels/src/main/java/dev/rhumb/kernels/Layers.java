@@ -204,7 +204,9 @@ public abstract class Layers {
     Check.count("rotary", "rows", rows, 0);
     Check.count("rotary", "heads", heads, 1);
     Check.count("rotary", "headWidth", headWidth, 1);
-    Check.that(headWidth % 2 == 0, "rotary", "headWidth = " + headWidth + ", but it must be even");
+    if (headWidth % 2 != 0) {
+      Check.that(false, "rotary", "headWidth = " + headWidth + ", but it must be even");
+    }
     Check.count("rotary", "tableRows", tableRows, 0);
     Check.vector("rotary", "positions", positions, DType.I32, rows);
     Check.matrix("rotary", "angles", angles, tableRows, headWidth, headWidth);
@@ -229,7 +231,7 @@ public abstract class Layers {
    */
   public final void activation(Activation activation, long count, Buffer x, Buffer y) {
     Check.that(activation != null, "activation", "activation is missing");
-    Check.that(count >= 0, "activation", "count = " + count);
+    Check.elements("activation", count);
     Check.vector("activation", "x", x, DType.F32, count);
     Check.vector("activation", "y", y, DType.F32, count);
     doActivation(activation, count, x, y);
@@ -246,7 +248,7 @@ public abstract class Layers {
   public final void activationBackward(
       Activation activation, long count, Buffer x, Buffer dy, Buffer dx) {
     Check.that(activation != null, "activationBackward", "activation is missing");
-    Check.that(count >= 0, "activationBackward", "count = " + count);
+    Check.elements("activationBackward", count);
     Check.vector("activationBackward", "x", x, DType.F32, count);
     Check.vector("activationBackward", "dy", dy, DType.F32, count);
     Check.vector("activationBackward", "dx", dx, DType.F32, count);
@@ -267,7 +269,7 @@ public abstract class Layers {
       long rows, long cols, float p, long key, long stream, Buffer x, Buffer y) {
     Check.count("dropout", "rows", rows, 0);
     Check.count("dropout", "cols", cols, 1);
-    Check.that(p >= 0 && p < 1, "dropout", "p = " + p + ", but it must be from 0 to below 1");
+    Check.dropout("dropout", p);
     Check.matrix("dropout", "x", x, rows, cols, cols);
     Check.matrix("dropout", "y", y, rows, cols, cols);
     doDropout((int) rows, (int) cols, p, key, stream, x, y);

@@ -152,10 +152,7 @@ public abstract class Loss {
     String op = "binaryCrossEntropy";
     Check.within(op, "negatives", negatives, 1, 1 << 20);
     Check.count(op, "classes", classes, 3);
-    Check.that(
-        positiveWeight >= 0 && positiveWeight <= Float.MAX_VALUE,
-        op,
-        "positiveWeight = " + positiveWeight + ", but it must be 0 or more");
+    Check.within(op, "positiveWeight", positiveWeight, 0, Float.MAX_VALUE);
     linear(op, rows, classes, width, h, w, targets, loss, dh, dw);
     Check.count(op, "groups", groups, 0);
     if (groups > 0) {

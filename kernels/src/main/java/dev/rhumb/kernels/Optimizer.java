@@ -33,8 +33,8 @@ public abstract class Optimizer {
       float eps,
       float weightDecay,
       long step) {
-    Check.that(count >= 0, "adam", "count = " + count);
-    Check.that(step >= 1, "adam", "step = " + step + ", but steps count from 1");
+    Check.elements("adam", count);
+    Check.within("adam", "step", step, 1, Long.MAX_VALUE);
     Check.vector("adam", "x", x, DType.F32, count);
     Check.vector("adam", "gradient", gradient, DType.F32, count);
     Check.vector("adam", "m", m, DType.F32, count);
@@ -51,9 +51,8 @@ public abstract class Optimizer {
    * @param average (count), updated
    */
   public final void average(long count, Buffer x, float decay, Buffer average) {
-    Check.that(count >= 0, "average", "count = " + count);
-    Check.that(
-        decay >= 0 && decay <= 1, "average", "decay = " + decay + ", but it must be from 0 to 1");
+    Check.elements("average", count);
+    Check.within("average", "decay", decay, 0, 1);
     Check.vector("average", "x", x, DType.F32, count);
     Check.vector("average", "average", average, DType.F32, count);
     doAverage(count, x, decay, average);

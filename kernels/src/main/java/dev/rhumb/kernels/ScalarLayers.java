@@ -60,7 +60,7 @@ final class ScalarLayers extends Layers {
     return x < 0 ? tail : 1 - tail;
   }
 
-  private static double slope(Activation activation, double x) {
+  static double slope(Activation activation, double x) {
     return switch (activation) {
       case NONE -> 1;
       case RELU -> x > 0 ? 1 : 0;

@@ -10,6 +10,7 @@ import jdk.incubator.vector.LongVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -17,13 +18,36 @@ import jdk.incubator.vector.VectorSpecies;
  *
  * <p>Kernels read and write by absolute address through {@link #MEMORY}: the public entry points
  * have checked every range and that every buffer is open, and one segment without end leaves no
- * bounds check that could fail in an inner loop. Sums over the lanes of a vector are spelt out as
- * {@link #sum}: the order of {@code reduceLanes(ADD)} is undefined for floats and differs between
- * interpreted and compiled code, which would make results depend on when a method was compiled.
+ * bounds check that could fail. The compiler leaves a check out where it sees at once that it
+ * holds: {@code (base & ADDRESS) + 4L * (i & INDEX)}. One that it cannot prove costs a branch, or,
+ * where it is hoisted out of a loop, dozens of instructions before the loop: much, if rows are
+ * short. Fields that a loop needs go into local variables before it, as any store off the heap may
+ * change a field for all that the compiler knows.
+ *
+ * <p>A vector stays in registers only where all that gives or takes it is inlined. The library's
+ * methods always are; those here only while the method that calls them is small to the compiler
+ * (some tens of vector operations with all that was inlined before). So hot loops call the library,
+ * and stand in methods of some twenty operations each: the first-tier compiler gives up on much
+ * longer ones, and at five masked loads.
+ *
+ * <p>Sums over the lanes of a vector are spelt out as {@link #sum} and {@link #sums}: the order of
+ * {@code reduceLanes(ADD)} is undefined for floats and differs between interpreted and compiled
+ * code, which would make results depend on when a method was compiled.
  */
 final class Simd {
   /** All memory, by address. */
   static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
+  /**
+   * All bits that an address may have: {@code base & ADDRESS} is the base, and what is a few
+   * gigabytes on from it is in {@link #MEMORY} for sure.
+   */
+  static final long ADDRESS = Long.MAX_VALUE >>> 1;
+
+  /**
+   * All bits that a loop's index may have: {@code i & INDEX} is the index, for sure not negative.
+   */
+  static final int INDEX = Integer.MAX_VALUE;
 
   static final ByteOrder ORDER = ByteOrder.nativeOrder();
   static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ORDER);
@@ -65,6 +89,12 @@ final class Simd {
   /** Bytes in a vector. */
   static final int BYTES = LANES * 4;
 
+  // Each lane from the one so many places away.
+  private static final VectorShuffle<Float> ACROSS_8 = across(8);
+  private static final VectorShuffle<Float> ACROSS_4 = across(4);
+  private static final VectorShuffle<Float> ACROSS_2 = across(2);
+  private static final VectorShuffle<Float> ACROSS_1 = across(1);
+
   private static final float LOG2_E = 1.44269504f;
   private static final float LN2_HIGH = 0.693359375f;
   private static final float LN2_LOW = -2.12194440e-4f;
@@ -77,6 +107,10 @@ final class Simd {
   static final float EXP_MOST = 88.37626f;
 
   private Simd() {}
+
+  private static VectorShuffle<Float> across(int apart) {
+    return VectorShuffle.fromOp(F, i -> (i ^ apart) % LANES);
+  }
 
   static FloatVector load(long address) {
     return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER);
@@ -173,6 +207,47 @@ final class Simd {
     IntVector exponent = shifted.reinterpretAsInts().add(127).lanewise(VectorOperators.LSHL, 23);
     y = y.mul(exponent.reinterpretAsFloats());
     return y.blend(0f, x.compare(VectorOperators.LT, -126f));
+  }
+
+  /**
+   * Sets {@code count} floats to the sums of as many vectors' lanes times a factor, each by halves:
+   * lane i with lane i + LANES / 2.
+   *
+   * @param from the first vector
+   * @param apart bytes from one vector to the next
+   */
+  static void sums(int count, long from, long apart, float factor, long to) {
+    long vectors = from & ADDRESS;
+    long sums = to & ADDRESS;
+    for (int i = 0; i < count; i++) {
+      FloatVector sum =
+          FloatVector.fromMemorySegment(F, MEMORY, (vectors + i * apart) & ADDRESS, ORDER);
+      if (LANES == 16) {
+        sum = sum.add(sum.rearrange(ACROSS_8));
+      }
+      if (LANES >= 8) {
+        sum = sum.add(sum.rearrange(ACROSS_4));
+      }
+      sum = sum.add(sum.rearrange(ACROSS_2));
+      sum = sum.add(sum.rearrange(ACROSS_1));
+      set(sums + 4L * (i & INDEX), sum.lane(0) * factor);
+    }
+  }
+
+  /** Adds a row to another, element by element. */
+  static void addRow(int count, long from, long to) {
+    long x = from & ADDRESS;
+    long sum = to & ADDRESS;
+    int whole = F.loopBound(count);
+    for (int i = 0; i < whole; i += LANES) {
+      long at = 4L * (i & INDEX);
+      FloatVector.fromMemorySegment(F, MEMORY, sum + at, ORDER)
+          .add(FloatVector.fromMemorySegment(F, MEMORY, x + at, ORDER))
+          .intoMemorySegment(MEMORY, sum + at, ORDER);
+    }
+    for (int i = whole; i < count; i++) {
+      set(sum + i * 4L, get(sum + i * 4L) + get(x + i * 4L));
+    }
   }
 
   /**

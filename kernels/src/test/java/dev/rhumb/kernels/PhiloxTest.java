@@ -2,7 +2,9 @@ package dev.rhumb.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class PhiloxTest {
@@ -37,6 +39,28 @@ class PhiloxTest {
       int counter = col / 64 * 16 + col % 16;
       int word = Philox.word(key, counter, 5, 0x89AB_CDEF, 0x0123_4567, col % 64 / 16);
       assertEquals(word, Philox.bits(key, stream, 5, col));
+    }
+  }
+
+  @Test
+  void vectorsHoldTheSameBits() {
+    assumeTrue(Conformance.backends().contains(Backend.SIMD));
+    Random random = new Random(11);
+    try (Buffer bits = Buffer.host(DType.I32, 6 * 64)) {
+      for (int trial = 0; trial < 300; trial++) {
+        long key = random.nextLong();
+        long stream = random.nextLong();
+        int first = random.nextInt();
+        int step = 1 + random.nextInt(7);
+        int rows = 1 + random.nextInt(6);
+        int block = random.nextInt(1 << random.nextInt(25));
+        SimdPhilox.fill(key, stream, first, step, rows, block, bits.segment().address());
+        int[] words = bits.ints();
+        for (int i = 0; i < rows * 64; i++) {
+          int row = first + i / 64 * step;
+          assertEquals(Philox.bits(key, stream, row, block * 64L + i % 64), words[i]);
+        }
+      }
     }
   }
 
