@@ -9,8 +9,11 @@ import dev.rhumb.eval.Evaluator;
 import dev.rhumb.eval.Metric;
 import dev.rhumb.eval.Ranker;
 import dev.rhumb.eval.RankingReport;
+import dev.rhumb.interpret.AttributeScore;
 import dev.rhumb.interpret.AttributeScores;
 import dev.rhumb.interpret.Columns;
+import dev.rhumb.interpret.FeatureLabel;
+import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.interpret.Positions;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.BlockStyle;
@@ -31,7 +34,9 @@ import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * The experiment of arXiv 2507.12202 on MovieLens 1M: users who came last are tested, 60 % of the
@@ -43,6 +48,8 @@ public final class ColdUsers {
   private static final long SEED = 42;
   private static final int K = 10;
   private static final Site SITE = Site.parse("block 0");
+  private static final Site LAST_BLOCK = Site.parse("block 1");
+  private static final double SAME = .7;
   private static final int POSITIONS = 200_000;
   private static final int RANDOM_DIRECTIONS = 512;
   private static final String PAPER = "arXiv 2507.12202, authors' notebook";
@@ -184,12 +191,12 @@ public final class ColdUsers {
             SaeConfig.of(SITE, 64, features, kept));
       }
     }
-    // A feature that is rare among these users counts as dead early, so that it is revived in time.
     autoencoder(
         "TopK",
-        "F 2048, K 32, dead after .1 epochs",
-        "topk-f2048-k32-dead-early",
-        SaeConfig.of(SITE, 64, 2048, 32).withDeadEpochs(.1f));
+        "F 512, K 16, " + LAST_BLOCK,
+        "topk-f512-k16-block-1",
+        SaeConfig.of(LAST_BLOCK, 64, 512, 16));
+    returning("TopK", "F 512, K 16", "topk-f512-k16", SaeConfig.of(SITE, 64, 512, 16));
     other("BatchTopK", "F 512, K 16", new SaeVariant.BatchTopK(16));
     other(
         "Matryoshka",
@@ -290,6 +297,66 @@ public final class ColdUsers {
       figures.add("NDCG kept, all", kept(sae, Steering.Positions.ALL));
       correlations(p -> Columns.features(kernels, model, sae, p), false, figures);
     }
+  }
+
+  /** How many of an autoencoder's features another one has that differs in its seed alone. */
+  private void returning(String work, String shape, String run, SaeConfig settings)
+      throws Exception {
+    long other = SEED + 1;
+    table.part(
+        "features that return with another seed: " + work,
+        shape,
+        kernels,
+        Figures.Reference.NONE,
+        figures -> {
+          try (SparseAutoencoder one = trained(settings.withSeed(SEED), runs.resolve(run));
+              SparseAutoencoder two =
+                  trained(settings.withSeed(other), runs.resolve(run + "-seed-" + other))) {
+            double[] nearest = nearest(one, two);
+            FeatureLabels labels =
+                FeatureLabels.of(kernels, model, one, split.test().histories(), POSITIONS);
+            int[] labelled = labels.clearest().stream().mapToInt(FeatureLabel::feature).toArray();
+            int[] best =
+                labels.attributes().scores().stream()
+                    .filter(score -> score.rank() == 1)
+                    .mapToInt(AttributeScore::column)
+                    .distinct()
+                    .toArray();
+            figures.add("labelled", labelled.length);
+            figures.add("labelled that return", returning(nearest, labelled));
+            figures.add("best of a genre", best.length);
+            figures.add("best of a genre that return", returning(nearest, best));
+            figures.add(
+                "all that return",
+                returning(nearest, IntStream.range(0, nearest.length).toArray()));
+            figures.add("mean nearest |cosine|", Arrays.stream(nearest).average().orElseThrow());
+          }
+        });
+  }
+
+  private static double returning(double[] nearest, int[] features) {
+    return Arrays.stream(features).filter(f -> nearest[f] > SAME).count()
+        / (double) features.length;
+  }
+
+  /**
+   * For each decoder row the largest |cosine| with a row of another decoder; rows are of norm 1.
+   */
+  private static double[] nearest(SparseAutoencoder one, SparseAutoencoder two) {
+    float[] rows = one.decoderWeights().floats();
+    float[] others = two.decoderWeights().floats();
+    int width = one.width();
+    double[] nearest = new double[one.features()];
+    for (int f = 0; f < nearest.length; f++) {
+      for (int g = 0; g < two.features(); g++) {
+        double cosine = 0;
+        for (int d = 0; d < width; d++) {
+          cosine += (double) rows[f * width + d] * others[g * width + d];
+        }
+        nearest[f] = Math.max(nearest[f], Math.abs(cosine));
+      }
+    }
+    return nearest;
   }
 
   private double kept(SparseAutoencoder sae, Steering.Positions positions) {

@@ -10,9 +10,12 @@ import dev.rhumb.eval.RankingMetrics;
 import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.model.Model;
 import dev.rhumb.model.ModelFolder;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Concepts;
+import dev.rhumb.steer.Dose;
+import dev.rhumb.steer.DoseOutcome;
 import dev.rhumb.steer.Steering;
 import dev.rhumb.steer.SteeringEdit;
 import java.nio.file.Files;
@@ -21,25 +24,29 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
 
 /**
  * What steering does on MovieLens 1M: the share of a genre in the lists of new users, NDCG and
  * coverage, by strength; the change added to the hidden state or the reconstruction in its place;
- * at the last position or at all. Beside it what a constant on the scores of the genre's items
- * does: of all changes that give the genre the same mean probability, that one leaves the model's
- * own distribution least changed. The model and the autoencoder are those of {@link ColdUsers}; the
- * features of a genre are chosen on users who trained the transformer, the lists are those of
- * others.
+ * at the last position or at all; through an autoencoder after the first block or after the last.
+ * Beside it what a constant on the scores of the genre's items does: of all changes that give the
+ * genre the same mean probability, that one leaves the model's own distribution least changed. The
+ * model and the autoencoders are those of {@link ColdUsers}; the features of a genre are chosen on
+ * users who trained the transformer, the lists are those of others.
  */
 public final class Control {
-  private static final String AUTOENCODER = "topk-f512-k16";
+  private static final List<String> AUTOENCODERS =
+      List.of("topk-f512-k16", "topk-f512-k16-block-1");
   private static final List<String> CONCEPTS =
       List.of("Sci-Fi", "Horror", "Children's", "Musical", "War", "Western");
-  private static final double[] STRENGTHS = {-2, -1, 0, .5, 1, 1.5, 2, 3, 4};
+  private static final double[] STRENGTHS = {-2, -1, 0, 1, 2, 3};
+  private static final double[] DOSES = {.2, .4};
   private static final int K = 10;
 
   private static final String BOUNDED = "the share at a loss of 10 % of NDCG@10";
+  private static final String DOSED = "a share of the list for every user";
   private static final double NDCG_KEPT = .9;
 
   /** Strengths at which the bound is looked for, until so much of NDCG is lost. */
@@ -49,24 +56,16 @@ public final class Control {
   private static final double NDCG_LEFT = .75;
 
   private final Kernels kernels;
-  private final ModelFolder model;
-  private final SparseAutoencoder sae;
-  private final Concepts concepts;
+  private final Model model;
+  private final Split split;
   private final Attributes genres;
   private final ResultTable table;
 
-  private Control(
-      Kernels kernels,
-      ModelFolder model,
-      SparseAutoencoder sae,
-      Concepts concepts,
-      Attributes genres,
-      ResultTable table) {
+  private Control(Kernels kernels, Model model, Split split, ResultTable table) {
     this.kernels = kernels;
     this.model = model;
-    this.sae = sae;
-    this.concepts = concepts;
-    this.genres = genres;
+    this.split = split;
+    this.genres = split.train().dataset().attributes();
     this.table = table;
   }
 
@@ -77,19 +76,16 @@ public final class Control {
    */
   public static void main(String[] args) throws Exception {
     Path cold = Path.of(args[0], "cold-users");
-    Path folder = cold.resolve(AUTOENCODER);
-    if (!Files.exists(folder.resolve("cfg.json"))) {
-      throw new IllegalArgumentException(
-          folder + " holds no autoencoder; run bench/cold-users.sh first");
+    for (String name : AUTOENCODERS) {
+      if (!Files.exists(cold.resolve(name).resolve("cfg.json"))) {
+        throw new IllegalArgumentException(
+            cold.resolve(name) + " holds no autoencoder; run bench/cold-users.sh first");
+      }
     }
     try (Kernels kernels = Kernels.open();
         Dataset dataset = MovieLens.open()) {
       Split split = Splits.named("cold-users", dataset);
-      try (ModelFolder model = ColdUsers.backbone(kernels, split, cold);
-          SparseAutoencoder sae = SparseAutoencoder.load(kernels, folder)) {
-        FeatureLabels labels =
-            FeatureLabels.of(
-                kernels, model.model(), sae, split.train(), FeatureLabels.MAX_POSITIONS);
+      try (ModelFolder model = ColdUsers.backbone(kernels, split, cold)) {
         ResultTable table =
             new ResultTable(
                 Path.of(args[1]),
@@ -97,30 +93,29 @@ public final class Control {
                 "MovieLens 1M, new users: steering by genre",
                 "bench/control.sh");
         table.note(
-            "The autoencoder: TopK, F "
-                + sae.features()
-                + ", K "
-                + sae.kept()
-                + ", at "
-                + sae.site()
-                + " of the model of ml-1m-cold-users. A genre is steered through up to 4 features, chosen and weighted by"
-                + " their effect on the scores; strength 1 raises its probability, to first order, as adding 1 to the scores of"
-                + " its items. DELTA adds the change to the hidden state, REPLACE puts the edited reconstruction in its place;"
+            "The autoencoders: TopK, F 512, K 16, at block 0 and at block 1, the last, of the model of ml-1m-cold-users. A genre"
+                + " is steered through up to 4 features, chosen and weighted by their effect on the scores; strength 1 raises"
+                + " its probability, to first order, as adding 1 to the scores of its items. DELTA adds the change to the"
+                + " hidden state, REPLACE puts the edited reconstruction in its place, at the last position or at all;"
                 + " \"logits\" adds the strength to the scores of the genre's items and steers nothing: the reference. Share:"
                 + " mean over users of the share of the genre in the first 10.");
         table.note(
-            "The share at a loss of 10 % of NDCG@10: the test users, and beside them the users who trained the autoencoder"
+            "The share at a loss of 10 % of NDCG@10: the test users, and beside them the users who trained the autoencoders"
                 + " and not the transformer, of whom there are more. The bound is where NDCG@10, linear between strengths .1"
                 + " apart, first falls below 90 % of the model's; in brackets 95 % intervals by the bootstrap over users, with"
                 + " a bound for each draw.");
-        Concepts concepts = Concepts.of(kernels, model.model(), sae, labels, split.train());
-        new Control(kernels, model, sae, concepts, dataset.attributes(), table)
-            .study(
-                new People("test users", split.test()), new People("others", split.validation()));
+        table.note(
+            "A share of the list for every user: each user's strength is searched for (DELTA, last position); deviation: mean"
+                + " over users of the distance between the list's share and the dose. NDCG kept: of the model's.");
+        Control control = new Control(kernels, model.model(), split, table);
+        control.study(cold);
         table.write();
       }
     }
   }
+
+  /** An autoencoder and what it can steer. */
+  private record Steerable(SparseAutoencoder sae, Concepts concepts) {}
 
   /** Users whose lists are judged. */
   private record People(String name, Cases cases) {}
@@ -131,37 +126,70 @@ public final class Control {
     int[][] lists(int genre, double strength);
   }
 
-  private void study(People test, People others) throws Exception {
-    try (Evaluator evaluator = new Evaluator(kernels, model.model())) {
+  private void study(Path cold) throws Exception {
+    List<Steerable> steerables = new ArrayList<>();
+    try (Evaluator evaluator = new Evaluator(kernels, model)) {
+      for (String name : AUTOENCODERS) {
+        SparseAutoencoder sae = SparseAutoencoder.load(kernels, cold.resolve(name));
+        FeatureLabels labels =
+            FeatureLabels.of(kernels, model, sae, split.train(), FeatureLabels.MAX_POSITIONS);
+        steerables.add(new Steerable(sae, Concepts.of(kernels, model, sae, labels, split.train())));
+      }
+      People test = new People("test users", split.test());
+      People others = new People("others", split.validation());
       Way logits = logits(evaluator, test.cases);
       Way otherLogits = logits(evaluator, others.cases);
       for (String concept : CONCEPTS) {
-        int genre = genres.find(concept);
-        way(concept, "logits", test, logits, genre);
-        for (Steering.Positions positions : Steering.Positions.values()) {
-          for (EditTable.Write write : EditTable.Write.values()) {
-            String name =
-                write
-                    + (positions == Steering.Positions.ALL
-                        ? ", at all positions"
-                        : ", at the last position");
-            way(concept, name, test, steered(evaluator, test.cases, write, positions), genre);
+        way(concept, "logits", test, logits);
+        bound(concept, "logits", others, otherLogits);
+        for (Steerable steerable : steerables) {
+          for (Steering.Positions positions : positions(steerable.sae)) {
+            for (EditTable.Write write : EditTable.Write.values()) {
+              way(
+                  concept,
+                  name(steerable.sae, write, positions),
+                  test,
+                  steered(evaluator, steerable, test.cases, write, positions));
+            }
           }
+          bound(
+              concept,
+              name(steerable.sae, EditTable.Write.DELTA, Steering.Positions.LAST),
+              others,
+              steered(
+                  evaluator,
+                  steerable,
+                  others.cases,
+                  EditTable.Write.DELTA,
+                  Steering.Positions.LAST));
+          doses(concept, steerable, test);
         }
-        bound(concept, "logits", others, otherLogits, genre);
-        bound(
-            concept,
-            "DELTA, at the last position",
-            others,
-            steered(evaluator, others.cases, EditTable.Write.DELTA, Steering.Positions.LAST),
-            genre);
       }
+    } finally {
+      steerables.forEach(steerable -> steerable.sae.close());
     }
   }
 
+  /**
+   * Past the last block positions no longer see each other, so that all are as good as the last.
+   */
+  private List<Steering.Positions> positions(SparseAutoencoder sae) {
+    return sae.site().block() == model.config().layers() - 1
+        ? List.of(Steering.Positions.LAST)
+        : List.of(Steering.Positions.values());
+  }
+
+  private static String name(
+      SparseAutoencoder sae, EditTable.Write write, Steering.Positions positions) {
+    return sae.site()
+        + ", "
+        + write
+        + (positions == Steering.Positions.ALL ? ", all positions" : ", last position");
+  }
+
   /** The lines of a way: by strength, and the bound. */
-  private void way(String concept, String name, People people, Way way, int genre)
-      throws Exception {
+  private void way(String concept, String name, People people, Way way) throws Exception {
+    int genre = genres.find(concept);
     int[] targets = Evaluator.targets(people.cases);
     TreeMap<Double, int[][]> lists = new TreeMap<>();
     Way once = (g, strength) -> lists.computeIfAbsent(strength, s -> way.lists(g, s));
@@ -173,26 +201,53 @@ public final class Control {
           Figures.Reference.NONE,
           figures -> {
             int[][] list = once.lists(genre, strength);
-            RankingMetrics metrics =
-                RankingMetrics.of(list, targets, K, model.model().config().items());
+            RankingMetrics metrics = RankingMetrics.of(list, targets, K, model.config().items());
             figures.add("share", RankingMetrics.attributeShare(list, K, genres, genre));
             figures.add("NDCG@10", metrics.ndcg());
             figures.add("HR@10", metrics.hitRate());
             figures.add("coverage@10", metrics.coverage());
           });
     }
-    bound(concept, name, people, once, genre);
+    bound(concept, name, people, once);
   }
 
-  private void bound(String concept, String name, People people, Way way, int genre)
-      throws Exception {
+  private void doses(String concept, Steerable steerable, People people) throws Exception {
+    for (double share : DOSES) {
+      table.part(
+          DOSED,
+          concept + ", " + share + ", " + steerable.sae.site(),
+          kernels,
+          Figures.Reference.NONE,
+          figures -> {
+            DoseOutcome met =
+                DoseOutcome.of(
+                    kernels,
+                    model,
+                    steerable.sae,
+                    steerable.concepts,
+                    new Dose(concept, share),
+                    people.cases,
+                    K);
+            double plain;
+            try (Evaluator evaluator = new Evaluator(kernels, model)) {
+              plain = evaluator.evaluate(people.cases, K).ndcg();
+            }
+            figures.add("share", met.outcome().share());
+            figures.add("deviation", met.deviation());
+            figures.add("mean strength", met.strength());
+            figures.add("NDCG kept", met.outcome().metrics().ndcg() / plain);
+          });
+    }
+  }
+
+  private void bound(String concept, String name, People people, Way way) throws Exception {
     table.part(
         BOUNDED,
         concept + ", " + people.cases.count() + " " + people.name + ", " + name,
         kernels,
         Figures.Reference.NONE,
         figures -> {
-          LossBound bound = bound(people.cases, way, genre);
+          LossBound bound = bound(people.cases, way, genres.find(concept));
           figures.add("strength", bound.strength());
           figures.add("share", bound.share());
           figures.add("times the model's", bound.times());
@@ -215,7 +270,7 @@ public final class Control {
               lists,
               u ->
                   RankingMetrics.of(
-                          one(lists, u), new int[] {targets[u]}, K, model.model().config().items())
+                          one(lists, u), new int[] {targets[u]}, K, model.config().items())
                       .ndcg()));
       left = Arrays.stream(ndcg.getLast()).sum() / Arrays.stream(ndcg.getFirst()).sum();
     }
@@ -226,7 +281,7 @@ public final class Control {
         NDCG_KEPT);
   }
 
-  private static double[] byUser(int[][] lists, java.util.function.IntToDoubleFunction of) {
+  private static double[] byUser(int[][] lists, IntToDoubleFunction of) {
     return IntStream.range(0, lists.length).mapToDouble(of).toArray();
   }
 
@@ -235,11 +290,19 @@ public final class Control {
   }
 
   private Way steered(
-      Evaluator evaluator, Cases cases, EditTable.Write write, Steering.Positions positions) {
+      Evaluator evaluator,
+      Steerable steerable,
+      Cases cases,
+      EditTable.Write write,
+      Steering.Positions positions) {
     return (genre, strength) -> {
       Steering steering =
-          concepts.steer(genres.names().get(genre), strength).written(write).at(positions);
-      try (SteeringEdit edit = new SteeringEdit(kernels, sae, steering)) {
+          steerable
+              .concepts
+              .steer(genres.names().get(genre), strength)
+              .written(write)
+              .at(positions);
+      try (SteeringEdit edit = new SteeringEdit(kernels, steerable.sae, steering)) {
         return evaluator.recommend(cases, K, edit);
       }
     };
@@ -247,7 +310,7 @@ public final class Control {
 
   /** The strength added to the scores of the genre's items. */
   private Way logits(Evaluator evaluator, Cases cases) {
-    int items = model.model().config().items();
+    int items = model.config().items();
     float[][] scores = new float[cases.count()][];
     int[][][] ranked = new int[1][][];
     return (genre, strength) -> {
