@@ -57,12 +57,15 @@ public final class Control {
 
   private final Kernels kernels;
   private final Model model;
+  private final Evaluator evaluator;
   private final Split split;
   private final Attributes genres;
   private final ResultTable table;
 
-  private Control(Kernels kernels, Model model, Split split, ResultTable table) {
+  private Control(
+      Kernels kernels, Evaluator evaluator, Model model, Split split, ResultTable table) {
     this.kernels = kernels;
+    this.evaluator = evaluator;
     this.model = model;
     this.split = split;
     this.genres = split.train().dataset().attributes();
@@ -85,7 +88,8 @@ public final class Control {
     try (Kernels kernels = Kernels.open();
         Dataset dataset = MovieLens.open()) {
       Split split = Splits.named("cold-users", dataset);
-      try (ModelFolder model = ColdUsers.backbone(kernels, split, cold)) {
+      try (ModelFolder model = ColdUsers.backbone(kernels, split, cold);
+          Evaluator evaluator = new Evaluator(kernels, model.model())) {
         ResultTable table =
             new ResultTable(
                 Path.of(args[1]),
@@ -107,8 +111,7 @@ public final class Control {
         table.note(
             "A share of the list for every user: each user's strength is searched for (DELTA, last position); deviation: mean"
                 + " over users of the distance between the list's share and the dose. NDCG kept: of the model's.");
-        Control control = new Control(kernels, model.model(), split, table);
-        control.study(cold);
+        new Control(kernels, evaluator, model.model(), split, table).study(cold);
         table.write();
       }
     }
@@ -128,7 +131,7 @@ public final class Control {
 
   private void study(Path cold) throws Exception {
     List<Steerable> steerables = new ArrayList<>();
-    try (Evaluator evaluator = new Evaluator(kernels, model)) {
+    try {
       for (String name : AUTOENCODERS) {
         SparseAutoencoder sae = SparseAutoencoder.load(kernels, cold.resolve(name));
         FeatureLabels labels =
@@ -137,8 +140,8 @@ public final class Control {
       }
       People test = new People("test users", split.test());
       People others = new People("others", split.validation());
-      Way logits = logits(evaluator, test.cases);
-      Way otherLogits = logits(evaluator, others.cases);
+      Way logits = logits(test.cases);
+      Way otherLogits = logits(others.cases);
       for (String concept : CONCEPTS) {
         way(concept, "logits", test, logits);
         bound(concept, "logits", others, otherLogits);
@@ -149,19 +152,14 @@ public final class Control {
                   concept,
                   name(steerable.sae, write, positions),
                   test,
-                  steered(evaluator, steerable, test.cases, write, positions));
+                  steered(steerable, test.cases, write, positions));
             }
           }
           bound(
               concept,
               name(steerable.sae, EditTable.Write.DELTA, Steering.Positions.LAST),
               others,
-              steered(
-                  evaluator,
-                  steerable,
-                  others.cases,
-                  EditTable.Write.DELTA,
-                  Steering.Positions.LAST));
+              steered(steerable, others.cases, EditTable.Write.DELTA, Steering.Positions.LAST));
           doses(concept, steerable, test);
         }
       }
@@ -228,10 +226,7 @@ public final class Control {
                     new Dose(concept, share),
                     people.cases,
                     K);
-            double plain;
-            try (Evaluator evaluator = new Evaluator(kernels, model)) {
-              plain = evaluator.evaluate(people.cases, K).ndcg();
-            }
+            double plain = evaluator.evaluate(people.cases, K).ndcg();
             figures.add("share", met.outcome().share());
             figures.add("deviation", met.deviation());
             figures.add("mean strength", met.strength());
@@ -255,30 +250,26 @@ public final class Control {
   }
 
   private LossBound bound(Cases cases, Way way, int genre) {
-    int[] targets = Evaluator.targets(cases);
+    LossBound.Lists plain = lists(cases, evaluator.recommend(cases, K, null), genre);
+    double least = NDCG_LEFT * Arrays.stream(plain.ndcg()).sum();
     List<Double> strengths = new ArrayList<>();
-    List<double[]> shares = new ArrayList<>();
-    List<double[]> ndcg = new ArrayList<>();
-    double left = 1;
-    for (int i = 0; i * STEP <= MOST_STRENGTH && left > NDCG_LEFT; i++) {
-      int[][] lists = way.lists(genre, i * STEP);
-      strengths.add(i * STEP);
-      shares.add(
-          byUser(lists, u -> RankingMetrics.attributeShare(one(lists, u), K, genres, genre)));
-      ndcg.add(
-          byUser(
-              lists,
-              u ->
-                  RankingMetrics.of(
-                          one(lists, u), new int[] {targets[u]}, K, model.config().items())
-                      .ndcg()));
-      left = Arrays.stream(ndcg.getLast()).sum() / Arrays.stream(ndcg.getFirst()).sum();
-    }
+    List<LossBound.Lists> lists = new ArrayList<>();
+    do {
+      strengths.add(lists.size() * STEP);
+      lists.add(lists(cases, way.lists(genre, strengths.getLast()), genre));
+    } while (Arrays.stream(lists.getLast().ndcg()).sum() > least
+        && strengths.getLast() < MOST_STRENGTH);
     return LossBound.of(
-        strengths.stream().mapToDouble(Double::doubleValue).toArray(),
-        shares.toArray(double[][]::new),
-        ndcg.toArray(double[][]::new),
-        NDCG_KEPT);
+        plain, strengths.stream().mapToDouble(Double::doubleValue).toArray(), lists, NDCG_KEPT);
+  }
+
+  private LossBound.Lists lists(Cases cases, int[][] lists, int genre) {
+    int[] targets = Evaluator.targets(cases);
+    int items = model.config().items();
+    return new LossBound.Lists(
+        byUser(lists, u -> RankingMetrics.attributeShare(one(lists, u), K, genres, genre)),
+        byUser(
+            lists, u -> RankingMetrics.of(one(lists, u), new int[] {targets[u]}, K, items).ndcg()));
   }
 
   private static double[] byUser(int[][] lists, IntToDoubleFunction of) {
@@ -290,11 +281,7 @@ public final class Control {
   }
 
   private Way steered(
-      Evaluator evaluator,
-      Steerable steerable,
-      Cases cases,
-      EditTable.Write write,
-      Steering.Positions positions) {
+      Steerable steerable, Cases cases, EditTable.Write write, Steering.Positions positions) {
     return (genre, strength) -> {
       Steering steering =
           steerable
@@ -309,7 +296,7 @@ public final class Control {
   }
 
   /** The strength added to the scores of the genre's items. */
-  private Way logits(Evaluator evaluator, Cases cases) {
+  private Way logits(Cases cases) {
     int items = model.config().items();
     float[][] scores = new float[cases.count()][];
     int[][][] ranked = new int[1][][];
