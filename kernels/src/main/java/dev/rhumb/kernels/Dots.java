@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
@@ -113,33 +114,38 @@ final class Dots {
     long d = 0;
     long end = width * 4L;
     for (; d + 4 * BYTES <= end; d += 4 * BYTES) {
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + BYTES, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + 2 * BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + 2 * BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + 2 * BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + 2 * BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + 2 * BYTES, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, row + d + 3 * BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d + 3 * BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d + 3 * BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d + 3 * BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d + 3 * BYTES, ORDER), s3);
+      long at = (row + d) & ADDRESS;
+      long at0 = (r0 + d) & ADDRESS;
+      long at1 = (r1 + d) & ADDRESS;
+      long at2 = (r2 + d) & ADDRESS;
+      long at3 = (r3 + d) & ADDRESS;
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, at + BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + BYTES, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, at + 2 * BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + 2 * BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + 2 * BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + 2 * BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + 2 * BYTES, ORDER), s3);
+      x = FloatVector.fromMemorySegment(F, MEMORY, at + 3 * BYTES, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + 3 * BYTES, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + 3 * BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + 3 * BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + 3 * BYTES, ORDER), s3);
     }
     for (; d < end; d += BYTES) {
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, (row + d) & ADDRESS, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r0 + d) & ADDRESS, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r1 + d) & ADDRESS, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r2 + d) & ADDRESS, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r3 + d) & ADDRESS, ORDER), s3);
     }
     // Two vectors by two share the halving steps: each lane adds the pair that sum would.
     FloatVector even = s0.blend(s2, UPPER).add(s0.blend(s2, LOWER).rearrange(ACROSS_HALVES));

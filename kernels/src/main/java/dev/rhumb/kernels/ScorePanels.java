@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.FLOAT;
@@ -10,7 +11,6 @@ import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.store;
-import static dev.rhumb.kernels.SimdTile.ADDRESS;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;

@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.FLOAT;
@@ -243,8 +244,8 @@ final class SimdBinaryLoss {
     FloatVector s2 = FloatVector.zero(F);
     FloatVector s3 = FloatVector.zero(F);
     for (int j = 0; j < negatives; j++) {
-      long at = table + MEMORY.get(INT, ids + j * 4L) * (width * 4L);
-      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, weights + j * 4L));
+      long at = (table + MEMORY.get(INT, (ids + j * 4L) & ADDRESS) * (width * 4L)) & ADDRESS;
+      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, (weights + j * 4L) & ADDRESS));
       s0 = g.fma(FloatVector.fromMemorySegment(F, MEMORY, at, ORDER), s0);
       s1 = g.fma(FloatVector.fromMemorySegment(F, MEMORY, at + BYTES, ORDER), s1);
       s2 = g.fma(FloatVector.fromMemorySegment(F, MEMORY, at + 2 * BYTES, ORDER), s2);
@@ -298,8 +299,8 @@ final class SimdBinaryLoss {
       // The target goes first.
       long id = j < 0 ? targets + r * 4L : ids + j * 4L;
       long weight = j < 0 ? targetSlopes + (r - firstRow) * 4L : weights + j * 4L;
-      long at = table + MEMORY.get(INT, id) * (width * 4L);
-      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, weight));
+      long at = (table + MEMORY.get(INT, id & ADDRESS) * (width * 4L)) & ADDRESS;
+      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, weight & ADDRESS));
       FloatVector y = g.fma(x0, FloatVector.fromMemorySegment(F, MEMORY, at, ORDER));
       y.intoMemorySegment(MEMORY, at, ORDER);
       y = g.fma(x1, FloatVector.fromMemorySegment(F, MEMORY, at + BYTES, ORDER));
@@ -322,8 +323,8 @@ final class SimdBinaryLoss {
     for (int j = -1; j < negatives; j++) {
       long id = j < 0 ? targets + r * 4L : ids + j * 4L;
       long weight = j < 0 ? targetSlopes + (r - firstRow) * 4L : weights + j * 4L;
-      long at = table + MEMORY.get(INT, id) * (width * 4L);
-      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, weight));
+      long at = (table + MEMORY.get(INT, id & ADDRESS) * (width * 4L)) & ADDRESS;
+      FloatVector g = FloatVector.broadcast(F, MEMORY.get(FLOAT, weight & ADDRESS));
       FloatVector y = g.fma(x0, FloatVector.fromMemorySegment(F, MEMORY, at, ORDER));
       y.intoMemorySegment(MEMORY, at, ORDER);
       y = g.fma(x1, FloatVector.fromMemorySegment(F, MEMORY, at + BYTES, ORDER));

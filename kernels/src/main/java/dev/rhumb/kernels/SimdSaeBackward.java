@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.FLOAT;
@@ -306,18 +307,20 @@ final class SimdSaeBackward {
     long gs = g + d * 4L;
     long xs = centred + d * 4L;
     for (int i = from; i < to; i++) {
-      long entry = fired + i * ENTRY;
+      long entry = (fired + i * ENTRY) & ADDRESS;
       long row = MEMORY.get(INT, entry) * (width * 4L);
+      long row0 = (gs + row) & ADDRESS;
+      long row1 = (xs + row) & ADDRESS;
       FloatVector z = FloatVector.broadcast(F, MEMORY.get(FLOAT, entry + 4));
       FloatVector dz = FloatVector.broadcast(F, MEMORY.get(FLOAT, entry + 8));
-      dec0 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row, ORDER), dec0);
-      dec1 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + BYTES, ORDER), dec1);
-      dec2 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + 2 * BYTES, ORDER), dec2);
-      dec3 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, gs + row + 3 * BYTES, ORDER), dec3);
-      enc0 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row, ORDER), enc0);
-      enc1 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + BYTES, ORDER), enc1);
-      enc2 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + 2 * BYTES, ORDER), enc2);
-      enc3 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, xs + row + 3 * BYTES, ORDER), enc3);
+      dec0 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, row0, ORDER), dec0);
+      dec1 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, row0 + BYTES, ORDER), dec1);
+      dec2 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, row0 + 2 * BYTES, ORDER), dec2);
+      dec3 = z.fma(FloatVector.fromMemorySegment(F, MEMORY, row0 + 3 * BYTES, ORDER), dec3);
+      enc0 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, row1, ORDER), enc0);
+      enc1 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, row1 + BYTES, ORDER), enc1);
+      enc2 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, row1 + 2 * BYTES, ORDER), enc2);
+      enc3 = dz.fma(FloatVector.fromMemorySegment(F, MEMORY, row1 + 3 * BYTES, ORDER), enc3);
     }
     long dec = dWDec + at;
     dec0 = dec0.add(FloatVector.fromMemorySegment(F, MEMORY, dec, ORDER));

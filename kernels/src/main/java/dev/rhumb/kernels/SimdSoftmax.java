@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.D;
 import static dev.rhumb.kernels.Simd.F;
@@ -16,7 +17,6 @@ import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setDouble;
 import static dev.rhumb.kernels.Simd.store;
-import static dev.rhumb.kernels.SimdTile.ADDRESS;
 import static dev.rhumb.kernels.SimdTile.NARROW;
 import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.WIDE;

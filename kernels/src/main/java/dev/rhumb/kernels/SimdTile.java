@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.FLOAT;
@@ -56,9 +57,6 @@ final class SimdTile {
 
   /** Bytes of room that a product needs for a tile. */
   static final long ROOM = ROWS * WIDE * 4L;
-
-  /** Keeps an address's bits, and tells the compiler that it lies within {@link Simd#MEMORY}. */
-  static final long ADDRESS = (1L << 62) - 1;
 
   /** What a product's chains start from. */
   private static final MemorySegment ZEROS = Arena.global().allocate(4L * BYTES, 64);
