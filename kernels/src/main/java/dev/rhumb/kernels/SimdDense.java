@@ -1,9 +1,12 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.D;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.load;
@@ -376,31 +379,34 @@ final class SimdDense extends Dense {
 
   /** Bias and activation, for columns {@code from} to {@code to - 1} of some rows of C. */
   private void finish(int rows, long at, int from, int to) {
-    if (bias != 0 || activation == Activation.RELU) {
-      for (int j = from; j < to; j += LANES) {
-        shift(rows, at + (j - from) * 4L, j, to);
+    for (int j = from; j < to && bias != 0; j += LANES) {
+      if (to - j < LANES) {
+        VectorMask<Float> mask = F.indexInRange(j, to);
+        shiftTail(rows, at + (j - from) * 4L, cStride, load(bias + j * 4L, mask), mask);
+      } else {
+        shift(rows, at + (j - from) * 4L, cStride, bias + j * 4L);
       }
     }
-    if (activation != Activation.NONE && activation != Activation.RELU) {
-      for (int i = 0; i < rows; i++) {
-        SimdLayers.activate(activation, to - from, at + i * cStride, at + i * cStride);
-      }
+    for (int i = 0; i < rows && activation != Activation.NONE; i++) {
+      SimdLayers.activate(activation, to - from, at + i * cStride, at + i * cStride);
     }
   }
 
-  /** Bias and RELU, for a vector of columns from j. */
-  private void shift(int rows, long at, int j, int to) {
-    VectorMask<Float> mask = F.indexInRange(j, to);
-    FloatVector shift = bias == 0 ? FloatVector.zero(F) : load(bias + j * 4L, mask);
-    float least = activation == Activation.RELU ? 0 : Float.NEGATIVE_INFINITY;
-    if (to - j < LANES) {
-      for (int i = 0; i < rows; i++) {
-        store(load(at + i * cStride, mask).add(shift).max(least), at + i * cStride, mask);
-      }
-    } else {
-      for (int i = 0; i < rows; i++) {
-        store(load(at + i * cStride).add(shift).max(least), at + i * cStride);
-      }
+  /** Adds a vector to one of each row. */
+  private static void shift(int rows, long at, long stride, long from) {
+    FloatVector x = load(from);
+    for (int i = 0; i < rows; i++) {
+      at &= ADDRESS;
+      x.add(FloatVector.fromMemorySegment(F, MEMORY, at, ORDER))
+          .intoMemorySegment(MEMORY, at, ORDER);
+      at += stride;
+    }
+  }
+
+  private static void shiftTail(
+      int rows, long at, long stride, FloatVector x, VectorMask<Float> mask) {
+    for (int i = 0; i < rows; i++) {
+      store(load(at + i * stride, mask).add(x), at + i * stride, mask);
     }
   }
 
