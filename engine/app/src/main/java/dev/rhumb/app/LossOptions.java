@@ -96,6 +96,11 @@ final class LossOptions {
     };
   }
 
+  /** Whether it is the calibrated loss, gBCE. */
+  boolean calibrated() {
+    return loss == Loss.GBCE;
+  }
+
   private int negatives(int usual) {
     return negatives == null ? usual : negatives;
   }

@@ -31,7 +31,6 @@ import java.util.Map;
  */
 public final class Trainer implements AutoCloseable {
   private static final float BETA1 = 0.9f;
-  private static final float BETA2 = 0.999f;
   private static final float EPSILON = 1e-8f;
   private static final long SHUFFLE = 0x5EED_5EED_5EED_5EEDL;
 
@@ -313,7 +312,7 @@ public final class Trainer implements AutoCloseable {
             gradientScale,
             learningRate(),
             BETA1,
-            BETA2,
+            config.beta2(),
             EPSILON,
             weightDecay,
             step);
@@ -432,6 +431,9 @@ public final class Trainer implements AutoCloseable {
     map.put("weight_decay", (double) config.weightDecay());
     map.put("clip_norm", (double) config.clipNorm());
     // What is not set is not named, so that older runs resume.
+    if (config.beta2() != TrainingConfig.BETA2) {
+      map.put("beta2", (double) config.beta2());
+    }
     if (!config.schedule().equals(Schedule.CONSTANT)) {
       map.put("warm_up_steps", config.schedule().warmUpSteps());
       map.put("schedule", label(config.schedule().decay()));

@@ -22,6 +22,7 @@ import dev.rhumb.model.Objective;
  * @param validation when and by what
  * @param weights how the best weights are stored: F32, or BF16, rounded when written; training goes
  *     on with float32
+ * @param beta2 Adam's decay of squared gradients: how long it remembers large ones
  */
 public record TrainingConfig(
     long seed,
@@ -35,7 +36,11 @@ public record TrainingConfig(
     Schedule schedule,
     float averageDecay,
     Validation validation,
-    DType weights) {
+    DType weights,
+    float beta2) {
+
+  /** Adam's beta2 of {@link #standard}. */
+  public static final float BETA2 = 0.999f;
 
   /** Refuses impossible settings, naming the value and its bounds. */
   public TrainingConfig {
@@ -63,6 +68,37 @@ public record TrainingConfig(
     require(validation != null, "validation", null, "given");
     require(
         weights == DType.F32 || weights == DType.BF16, "stored weights", weights, "F32 or BF16");
+    require(beta2 >= 0 && beta2 < 1, "beta2", beta2, "from 0 to below 1");
+  }
+
+  /** With Adam's usual beta2, {@link #BETA2}. */
+  public TrainingConfig(
+      long seed,
+      int batch,
+      float learningRate,
+      float weightDecay,
+      float clipNorm,
+      int maxEpochs,
+      int patience,
+      Objective objective,
+      Schedule schedule,
+      float averageDecay,
+      Validation validation,
+      DType weights) {
+    this(
+        seed,
+        batch,
+        learningRate,
+        weightDecay,
+        clipNorm,
+        maxEpochs,
+        patience,
+        objective,
+        schedule,
+        averageDecay,
+        validation,
+        weights,
+        BETA2);
   }
 
   /** The full softmax cross-entropy, a constant learning rate, validation after every epoch. */
@@ -99,27 +135,35 @@ public record TrainingConfig(
 
   /** The same with another loss. */
   public TrainingConfig withObjective(Objective objective) {
-    return with(objective, schedule, averageDecay, validation, weights);
+    return with(objective, schedule, averageDecay, validation, weights, beta2);
   }
 
   /** The same with another course of the learning rate. */
   public TrainingConfig withSchedule(Schedule schedule) {
-    return with(objective, schedule, averageDecay, validation, weights);
+    return with(objective, schedule, averageDecay, validation, weights, beta2);
   }
 
   /** The same with a moving average of the weights, or with 0 without. */
   public TrainingConfig withAverage(float decay) {
-    return with(objective, schedule, decay, validation, weights);
+    return with(objective, schedule, decay, validation, weights, beta2);
   }
 
   /** The same with other validations. */
   public TrainingConfig withValidation(Validation validation) {
-    return with(objective, schedule, averageDecay, validation, weights);
+    return with(objective, schedule, averageDecay, validation, weights, beta2);
   }
 
   /** The same with the best weights stored as another type. */
   public TrainingConfig withWeights(DType weights) {
-    return with(objective, schedule, averageDecay, validation, weights);
+    return with(objective, schedule, averageDecay, validation, weights, beta2);
+  }
+
+  /**
+   * The same with another decay of squared gradients. gBCE with many negatives needs a short
+   * memory, such as 0.98: its gradients fall by orders of magnitude in the first epochs.
+   */
+  public TrainingConfig withBeta2(float beta2) {
+    return with(objective, schedule, averageDecay, validation, weights, beta2);
   }
 
   private TrainingConfig with(
@@ -127,7 +171,8 @@ public record TrainingConfig(
       Schedule schedule,
       float averageDecay,
       Validation validation,
-      DType weights) {
+      DType weights,
+      float beta2) {
     return new TrainingConfig(
         seed,
         batch,
@@ -140,7 +185,8 @@ public record TrainingConfig(
         schedule,
         averageDecay,
         validation,
-        weights);
+        weights,
+        beta2);
   }
 
   private static void require(boolean holds, String name, Object value, String bounds) {

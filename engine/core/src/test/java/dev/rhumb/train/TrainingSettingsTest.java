@@ -25,6 +25,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -152,6 +153,23 @@ class TrainingSettingsTest {
                 assertEquals(factor * values[i], decayed.get(name)[i], 1e-6, name);
               }
             });
+  }
+
+  /** Another beta2 gives other weights, and a run does not go on under it. */
+  @Test
+  void beta2IsTheMemoryOfSquaredGradients() {
+    TrainingConfig config = config(0, 1, 50);
+    Path usual = folder.resolve("usual");
+    Path same = folder.resolve("same");
+    Path brief = folder.resolve("brief");
+    train(config, usual, false);
+    train(config.withBeta2(TrainingConfig.BETA2), same, false);
+    train(config.withBeta2(.5f), brief, false);
+    String name = "item_embedding.weight";
+    assertArrayEquals(weights(usual).get(name), weights(same).get(name));
+    assertFalse(Arrays.equals(weights(usual).get(name), weights(brief).get(name)));
+    assertThrows(RuntimeException.class, () -> train(config, brief, true));
+    assertThrows(IllegalArgumentException.class, () -> config.withBeta2(1));
   }
 
   @Test
