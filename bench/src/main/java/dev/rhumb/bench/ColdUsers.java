@@ -335,7 +335,8 @@ public final class ColdUsers {
             figures.add(
                 "all that return",
                 returning(nearest, IntStream.range(0, nearest.length).toArray()));
-            figures.add("mean nearest |cosine|", Arrays.stream(nearest).average().orElseThrow());
+            figures.add(
+                "mean nearest absolute cosine", Arrays.stream(nearest).average().orElseThrow());
           }
         });
   }
