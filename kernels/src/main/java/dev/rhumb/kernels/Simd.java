@@ -234,6 +234,57 @@ final class Simd {
     }
   }
 
+  /**
+   * Sets (cols, rows) to the transpose of (rows, cols). The result needs room for whole squares of
+   * vectors: {@code cols} rounded up to a multiple of LANES rows, {@code rows} columns rounded up
+   * likewise; what is there beyond the transpose is undefined.
+   */
+  static void transpose(int rows, int cols, long from, long stride, long to, long toStride) {
+    int height = roundUp(cols, LANES);
+    int width = roundUp(rows, LANES);
+    placeSquares(rows, width, cols, from, stride, to, toStride);
+    // Steps that each exchange two quarters of a square across its diagonal, of squares half as
+    // large each time (Eklundh 1972).
+    for (int half = LANES / 2; half > 0; half /= 2) {
+      exchange(half, height, width, to, toStride);
+    }
+  }
+
+  /** Copies each square to where its transpose will be. */
+  private static void placeSquares(
+      int rows, int width, int cols, long from, long stride, long to, long toStride) {
+    for (int r = 0; r < width; r++) {
+      long source = (from + Math.min(r, rows - 1) * stride) & ADDRESS;
+      long target = to + r % LANES * toStride + r / LANES * (long) BYTES;
+      for (int c = 0; c < cols; c += LANES) {
+        FloatVector.fromMemorySegment(
+                F, MEMORY, source + 4L * (c & INDEX), ORDER, F.indexInRange(c, cols))
+            .intoMemorySegment(MEMORY, (target + c * toStride) & ADDRESS, ORDER);
+      }
+    }
+  }
+
+  /** Exchanges lane j + half of row i with lane j of row i + half. */
+  private static void exchange(int half, int height, int width, long at, long stride) {
+    IntVector lane = IntVector.zero(I).addIndex(1);
+    IntVector across = lane.lanewise(VectorOperators.XOR, half);
+    VectorMask<Integer> second =
+        lane.lanewise(VectorOperators.AND, half).compare(VectorOperators.NE, 0);
+    IntVector upper = lane.blend(across.add(LANES), second);
+    IntVector lower = across.blend(lane.add(LANES), second);
+    for (int i = 0; i < height / 2; i++) {
+      long row = (at + (2 * (i & -half) + (i & (half - 1))) * stride) & ADDRESS;
+      long other = (row + half * stride) & ADDRESS;
+      for (int j = 0; j < width; j += LANES) {
+        long column = 4L * (j & INDEX);
+        IntVector a = IntVector.fromMemorySegment(I, MEMORY, row + column, ORDER);
+        IntVector b = IntVector.fromMemorySegment(I, MEMORY, other + column, ORDER);
+        upper.selectFrom(a, b).intoMemorySegment(MEMORY, row + column, ORDER);
+        lower.selectFrom(a, b).intoMemorySegment(MEMORY, other + column, ORDER);
+      }
+    }
+  }
+
   /** Adds a row to another, element by element. */
   static void addRow(int count, long from, long to) {
     long x = from & ADDRESS;

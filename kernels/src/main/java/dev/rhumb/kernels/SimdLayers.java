@@ -362,7 +362,7 @@ final class SimdLayers extends Layers {
   }
 
   /** y = scale x. */
-  private static void scaleRow(int count, long x, float scale, long y) {
+  static void scaleRow(int count, long x, float scale, long y) {
     int whole = F.loopBound(count);
     long from = x & ADDRESS;
     long to = y & ADDRESS;
@@ -378,7 +378,7 @@ final class SimdLayers extends Layers {
   }
 
   /** y = beta y + scale x. */
-  private static void mixRow(int count, long x, float scale, float beta, long y) {
+  static void mixRow(int count, long x, float scale, float beta, long y) {
     int whole = F.loopBound(count);
     long from = x & ADDRESS;
     long to = y & ADDRESS;
