@@ -191,12 +191,6 @@ public final class ColdUsers {
             SaeConfig.of(SITE, 64, features, kept));
       }
     }
-    // A feature that is rare among these users counts as dead early, so that it is revived in time.
-    autoencoder(
-        "TopK",
-        "F 2048, K 32, dead after .1 epochs",
-        "topk-f2048-k32-dead-early",
-        SaeConfig.of(SITE, 64, 2048, 32).withDeadEpochs(.1f));
     autoencoder(
         "TopK",
         "F 512, K 16, " + LAST_BLOCK,

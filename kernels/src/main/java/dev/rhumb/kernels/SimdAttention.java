@@ -33,7 +33,7 @@ import jdk.incubator.vector.VectorOperators;
  * its last query sees; what its other queries do not see has a weight of 0.
  */
 final class SimdAttention extends Attention {
-  /** Queries in a block: 8 tiles. */
+  /** Queries in a block: as many tiles as keep their sums over queries within one of k. */
   private static final int QUERIES = 12 * ROWS;
 
   /** Keys in a chunk: what one run of Philox covers. */
@@ -314,16 +314,15 @@ final class SimdAttention extends Attention {
   }
 
   /**
-   * Writes a value over what queries do not see: in the row of query i, the columns from apart + i
-   * + 1 on, up to those that are needed.
+   * Writes a value over what queries do not see of a chunk: in the row of query i, the columns from
+   * apart + i + 1 on, up to those that tiles of keys read.
    */
-  private static void hide(
-      int first, int count, int apart, int more, int most, long rows, long stride, float value) {
+  private static void hide(int first, int count, int apart, long rows, float value) {
     FloatVector hidden = FloatVector.broadcast(F, value);
     for (int i = first; i < count; i++) {
       int seen = Math.max(0, apart + i + 1);
-      int end = Math.min(most, columns(i, count, apart, more));
-      long row = (rows + i * stride) & ADDRESS;
+      int end = Math.min(KEYS, columns(i, count, apart, ROWS - 1));
+      long row = (rows + i * LINE) & ADDRESS;
       for (int j = F.loopBound(seen); j < end; j += LANES) {
         long at = row + 4L * (j & INDEX);
         FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
@@ -539,8 +538,8 @@ final class SimdAttention extends Attention {
         score(count, apart, query, qStride, keysT + chunk, scores, LINE, room);
         score(count, apart, grad, dOutStride, valuesT + chunk, slopes, LINE, room);
         int tile = firstTile(apart);
-        hide(tile, count, apart, ROWS - 1, KEYS, scores, LINE, Float.NEGATIVE_INFINITY);
-        hide(tile, count, apart, ROWS - 1, KEYS, slopes, LINE, 0);
+        hide(tile, count, apart, scores, Float.NEGATIVE_INFINITY);
+        hide(tile, count, apart, slopes, 0);
         if (threshold == 0) {
           weigh(tile, count, apart, scores, slopes, place, means);
         } else {
@@ -549,7 +548,7 @@ final class SimdAttention extends Attention {
           weighDropped(tile, count, apart, scores, slopes, place, means, bits);
         }
         int depth = Math.min(KEYS, from + count - j);
-        gather(
+        addToKeys(
             count,
             depth,
             apart,
@@ -559,7 +558,7 @@ final class SimdAttention extends Attention {
             valueSums + j * dvStride,
             dvStride,
             room);
-        gather(
+        addToKeys(
             count,
             depth,
             apart,
@@ -601,7 +600,7 @@ final class SimdAttention extends Attention {
    * Adds to each key's row the sum of the rows of the block's queries that see it, by the weights
    * of a chunk.
    */
-  private void gather(
+  private void addToKeys(
       int count,
       int keys,
       int apart,

@@ -94,11 +94,10 @@ final class SaeCommand extends Command {
   @Option(
       names = "--dead-epochs",
       paramLabel = "N",
-      defaultValue = "1",
       description =
-          "Epochs without firing after which a feature is dead (default: ${DEFAULT-VALUE}); 0.1 also"
-              + " revives those that fire once in a while.")
-  private float deadEpochs;
+          "Epochs without firing after which a feature is dead"
+              + " (default: 1; 0.1 where K features are kept).")
+  private Float deadEpochs;
 
   @Option(names = "--raw", description = "Learn from hidden states as they are, not standardised.")
   private boolean raw;
@@ -223,8 +222,10 @@ final class SaeCommand extends Command {
             .withSteps(steps)
             .withBatch(batch)
             .withSeed(seed)
-            .withStandardised(!raw)
-            .withDeadEpochs(deadEpochs);
+            .withStandardised(!raw);
+    if (deadEpochs != null) {
+      config = config.withDeadEpochs(deadEpochs);
+    }
     if (learningRate != null) {
       config = config.withLearningRate(learningRate);
     }
