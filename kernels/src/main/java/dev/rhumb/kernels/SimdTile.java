@@ -30,8 +30,8 @@ import jdk.incubator.vector.VectorMask;
  * <p>A is read as it lies, transposed or not. B stands in panels, {@link #WIDE} columns wide, the
  * last one {@link #NARROW} where that is enough; where its rows are near each other, as it lies.
  *
- * <p>Each element of C is a sum over blocks of {@link #PANEL} columns of A, each one chain of fused
- * multiply-adds from 0 in ascending order. Results do not depend on how a product is cut into
+ * <p>Each element of C is a sum over blocks of {@value #BLOCK} columns of A, each one chain of
+ * fused multiply-adds from 0 in ascending order. Results do not depend on how a product is cut into
  * tiles.
  *
  * <p>Addresses and strides are in bytes.
@@ -46,11 +46,8 @@ final class SimdTile {
   /** Columns of a narrow tile, the unit of B's columns. */
   static final int NARROW = 2 * LANES;
 
-  /** Columns of A's panels. */
-  static final int PANEL = 64;
-
-  /** Bytes in a row of A's panels. */
-  static final long ROW = PANEL * 4L;
+  /** Columns of a block of A. */
+  private static final int BLOCK = 64;
 
   /** The largest stride at which 64 rows share the first-level cache's sets evenly enough. */
   private static final long NEAR = 512;
@@ -96,7 +93,7 @@ final class SimdTile {
       long panel = b + (bStride == 0 ? (long) j * bRows : j) * 4;
       int p = 0;
       do {
-        int depth = Math.min(PANEL, k - p);
+        int depth = Math.min(BLOCK, k - p);
         panel(
             rows,
             width,
@@ -110,7 +107,7 @@ final class SimdTile {
             cStride,
             add || p > 0,
             room);
-        p += PANEL;
+        p += BLOCK;
       } while (p < k);
     }
   }
@@ -123,109 +120,7 @@ final class SimdTile {
     return stride <= NEAR;
   }
 
-  /**
-   * C = A B, or C += A B.
-   *
-   * @param rows of A and C
-   * @param cols of B and C, a multiple of NARROW
-   * @param k columns of A
-   * @param a panels of A
-   * @param aRows how many rows A's panels have
-   * @param b panels of B
-   * @param bFirst the row of B to begin with
-   * @param bRows how many rows B's panels have
-   * @param room ROOM bytes of scratch memory
-   */
-  static void multiply(
-      int rows,
-      int cols,
-      int k,
-      long a,
-      int aRows,
-      long b,
-      int bFirst,
-      int bRows,
-      long c,
-      long cStride,
-      boolean add,
-      long room) {
-    for (int p = 0; p < k; p += PANEL) {
-      int depth = Math.min(PANEL, k - p);
-      long from = a + (long) p * aRows * 4;
-      for (int j = 0; j < cols; j += WIDE) {
-        int width = Math.min(WIDE, cols - j);
-        long panel = b + ((long) j * bRows + (long) (bFirst + p) * width) * 4;
-        multiplyPanel(
-            false, rows, width, depth, from, panel, c + j * 4L, cStride, add || p > 0, room);
-      }
-    }
-  }
-
-  /**
-   * C = A^T B, or C += A^T B, as one block.
-   *
-   * @param rows columns of A, rows of C
-   * @param cols of B and C, a multiple of NARROW
-   * @param k rows of A and B to take
-   * @param a panels of A, from the first row to take
-   * @param aRows how many rows A's panels have
-   * @param b panels of B
-   * @param bFirst the row of B to begin with
-   * @param bRows how many rows B's panels have
-   * @param room ROOM bytes of scratch memory
-   */
-  static void multiplyTransposed(
-      int rows,
-      int cols,
-      int k,
-      long a,
-      int aRows,
-      long b,
-      int bFirst,
-      int bRows,
-      long c,
-      long cStride,
-      boolean add,
-      long room) {
-    for (int s = 0; s < rows; s += PANEL) {
-      long from = a + (long) s * aRows * 4;
-      for (int j = 0; j < cols; j += WIDE) {
-        int width = Math.min(WIDE, cols - j);
-        long panel = b + ((long) j * bRows + (long) bFirst * width) * 4;
-        long to = c + s * cStride + j * 4L;
-        multiplyPanel(
-            true, Math.min(PANEL, rows - s), width, k, from, panel, to, cStride, add, room);
-      }
-    }
-  }
-
-  /** One panel of A by one of B. */
-  private static void multiplyPanel(
-      boolean transposed,
-      int rows,
-      int width,
-      int k,
-      long a,
-      long b,
-      long c,
-      long cStride,
-      boolean add,
-      long room) {
-    panel(
-        rows,
-        width,
-        k,
-        a,
-        transposed ? 4 : ROW,
-        transposed ? ROW : 4,
-        b,
-        width * 4L,
-        c,
-        cStride,
-        add,
-        room);
-  }
-
+  /** One block of A by one panel of B. */
   private static void panel(
       int rows,
       int width,
@@ -301,22 +196,6 @@ final class SimdTile {
     }
   }
 
-  /** Whether a matrix as it lies is one panel of A, safe to read by tiles. */
-  static boolean isPanelOfA(int rows, int cols, long stride) {
-    return rows >= ROWS && cols <= PANEL && stride == ROW;
-  }
-
-  /** Copies (rows, cols) into panels of A that have {@code aRows} rows. */
-  static void packA(int rows, int cols, long from, long stride, long to, int aRows) {
-    for (int j = 0; j < cols; j += LANES) {
-      long panel = to + ((long) (j / PANEL * PANEL) * aRows + j % PANEL) * 4;
-      VectorMask<Float> mask = F.indexInRange(j, cols);
-      for (int i = 0; i < rows; i++) {
-        store(load(from + i * stride + j * 4L, mask), panel + i * ROW);
-      }
-    }
-  }
-
   /** Copies (rows, cols); the copy's rows are filled up to whole vectors. */
   static void copy(int rows, int cols, long from, long stride, long to, long toStride) {
     for (int j = 0; j < cols; j += LANES) {
@@ -325,11 +204,6 @@ final class SimdTile {
         store(load(from + i * stride + j * 4L, mask), to + i * toStride + j * 4L);
       }
     }
-  }
-
-  /** Whether a matrix as it lies is one panel of B. */
-  static boolean isPanelOfB(int cols, long stride) {
-    return (cols == WIDE || cols == NARROW) && stride == cols * 4L;
   }
 
   /**
