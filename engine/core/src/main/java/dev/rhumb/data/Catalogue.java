@@ -125,6 +125,17 @@ public final class Catalogue {
   }
 
   /**
+   * {@link #load(Path)} of a file that is known to have so many items; other counts are read all
+   * the same.
+   *
+   * @throws OutOfMemoryError when they do not fit into the heap, before they are read
+   */
+  public static Catalogue load(Path file, int items) {
+    Tsv.requireHeap(file, items);
+    return load(file);
+  }
+
+  /**
    * Reads what {@link #save} wrote.
    *
    * @throws FormatException when the file is no such table; it names the line

@@ -35,9 +35,6 @@ final class DatasetFolder {
   private static final String ITEMS = "items.tsv";
   private static final String USERS = "users.tsv";
   private static final List<String> USER_COLUMNS = List.of("user", "external_id", "time");
-  // Heap for a row of a table, beside its text, and the bytes of the shortest row.
-  private static final long ROW_BYTES = 128;
-  private static final long SHORTEST_ROW = 6;
   private static final String MEND = "restore the file, or prepare the dataset again";
 
   private DatasetFolder() {}
@@ -115,9 +112,8 @@ final class DatasetFolder {
       throw head.refuse("fingerprint", "does not belong to the digests under sha256", MEND);
     }
 
-    requireHeap(folder.resolve(ITEMS), items);
-    requireHeap(folder.resolve(USERS), users);
-    Catalogue catalogue = Catalogue.load(folder.resolve(ITEMS));
+    Tsv.requireHeap(folder.resolve(USERS), users);
+    Catalogue catalogue = Catalogue.load(folder.resolve(ITEMS), items);
     if (catalogue.items() != items) {
       throw new FormatException(
           folder.resolve(ITEMS),
@@ -145,18 +141,6 @@ final class DatasetFolder {
     } catch (FormatException e) {
       d.close();
       throw e;
-    }
-  }
-
-  /** Refuses at once what the heap cannot take: the garbage collector would try for hours. */
-  private static void requireHeap(Path table, long rows) {
-    long bytes = table.toFile().length();
-    long needed = bytes + ROW_BYTES * Math.min(rows, bytes / SHORTEST_ROW);
-    long most = Runtime.getRuntime().maxMemory();
-    if (needed > most) {
-      throw new OutOfMemoryError(
-          "%s takes some %d MB of heap, and %d MB are allowed; allow more with -Xmx"
-              .formatted(table, needed >> 20, most >> 20));
     }
   }
 

@@ -28,7 +28,25 @@ final class Tsv {
   /** Longest line that is read, in bytes. */
   static final int MOST = 1 << 20;
 
+  // Heap for a row of a table, beside its text, and the bytes of the shortest row.
+  private static final long ROW_BYTES = 128;
+  private static final long SHORTEST_ROW = 6;
+
   private Tsv() {}
+
+  /**
+   * Refuses at once a table that the heap cannot take: the garbage collector would try for hours.
+   */
+  static void requireHeap(Path table, long rows) {
+    long bytes = table.toFile().length();
+    long needed = bytes + ROW_BYTES * Math.min(rows, bytes / SHORTEST_ROW);
+    long most = Runtime.getRuntime().maxMemory();
+    if (needed > most) {
+      throw new OutOfMemoryError(
+          "%s takes some %d MB of heap, and %d MB are allowed; allow more with -Xmx"
+              .formatted(table, needed >> 20, most >> 20));
+    }
+  }
 
   /** Writes rows to a table, which {@link AtomicFiles} puts in place. */
   static final class Table {

@@ -124,6 +124,7 @@ public final class ModelFolder implements AutoCloseable {
    *
    * @throws FormatException when a file in it is missing, damaged or of another version: it names
    *     the file, place and mend
+   * @throws OutOfMemoryError when the table of items does not fit into the heap, before it is read
    */
   public static ModelFolder open(Kernels kernels, Path folder) {
     return open(kernels, folder, Safetensors::load);
@@ -174,7 +175,7 @@ public final class ModelFolder implements AutoCloseable {
             config.has("weights")
                 ? oneOf(config, "weights", new DType[] {DType.F32, DType.BF16})
                 : DType.F32);
-    Catalogue catalogue = Catalogue.load(folder.resolve("items.tsv"));
+    Catalogue catalogue = Catalogue.load(folder.resolve("items.tsv"), architecture.items());
     if (catalogue.items() != architecture.items()) {
       throw new FormatException(
           folder.resolve("items.tsv"),

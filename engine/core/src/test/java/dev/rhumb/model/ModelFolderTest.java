@@ -15,6 +15,7 @@ import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -238,6 +239,16 @@ class ModelFolderTest {
       Safetensors.write(ModelFolder.weights(folder), Map.of(), tensors);
     }
     refused(Parameters.ITEMS);
+  }
+
+  @Test
+  void aTableOfItemsThatIsTooLargeForTheHeapIsRefusedUnread() throws IOException {
+    try (RandomAccessFile file = new RandomAccessFile(folder.resolve("items.tsv").toFile(), "rw")) {
+      file.setLength(Runtime.getRuntime().maxMemory() + 1); // Sparse: it takes no room.
+    }
+    String message =
+        assertThrows(OutOfMemoryError.class, () -> ModelFolder.open(kernels, folder)).getMessage();
+    assertTrue(message.contains("items.tsv takes some"), message);
   }
 
   private void refused(String said) {
