@@ -50,6 +50,13 @@ public final class ColdUsers {
   private static final Site SITE = Site.parse("block 0");
   private static final Site LAST_BLOCK = Site.parse("block 1");
   private static final double SAME = .7;
+
+  /** Folders of the autoencoders that {@link Control} steers by. */
+  static final String LONG = "topk-f512-k16-long";
+
+  static final String LONG_LAST = LONG + "-block-1";
+
+  private static final String STEPS = "20,000 steps";
   private static final int POSITIONS = 200_000;
   private static final int RANDOM_DIRECTIONS = 512;
   private static final String PAPER = "arXiv 2507.12202, authors' notebook";
@@ -171,7 +178,15 @@ public final class ColdUsers {
     autoencoders();
   }
 
-  /** The paper's recipe, TopK by K and F, and the other variants at the paper's size. */
+  /** A TopK of K 16 that learns four times as long as usual. */
+  private static SaeConfig longer(Site site, int features) {
+    return SaeConfig.of(site, 64, features, 16).withSteps(20_000);
+  }
+
+  /**
+   * The paper's recipe, TopK by K, F and length of training, and the other variants at the paper's
+   * size.
+   */
   private void autoencoders() throws Exception {
     autoencoder(
         "ReLU + L1, the paper's recipe",
@@ -191,12 +206,13 @@ public final class ColdUsers {
             SaeConfig.of(SITE, 64, features, kept));
       }
     }
+    autoencoder("TopK", "F 512, K 16, " + STEPS, LONG, longer(SITE, 512));
     autoencoder(
-        "TopK",
-        "F 512, K 16, " + LAST_BLOCK,
-        "topk-f512-k16-block-1",
-        SaeConfig.of(LAST_BLOCK, 64, 512, 16));
-    returning("TopK", "F 512, K 16", "topk-f512-k16", SaeConfig.of(SITE, 64, 512, 16));
+        "TopK", "F 512, K 16, " + STEPS + ", " + LAST_BLOCK, LONG_LAST, longer(LAST_BLOCK, 512));
+    autoencoder("TopK", "F 128, K 16, " + STEPS, "topk-f128-k16-long", longer(SITE, 128));
+    returning("F 512, K 16", "topk-f512-k16", SaeConfig.of(SITE, 64, 512, 16));
+    returning("F 512, K 16, " + STEPS, LONG, longer(SITE, 512));
+    returning("F 128, K 16, " + STEPS, "topk-f128-k16-long", longer(SITE, 128));
     other("BatchTopK", "F 512, K 16", new SaeVariant.BatchTopK(16));
     other(
         "Matryoshka",
@@ -300,11 +316,10 @@ public final class ColdUsers {
   }
 
   /** How many of an autoencoder's features another one has that differs in its seed alone. */
-  private void returning(String work, String shape, String run, SaeConfig settings)
-      throws Exception {
+  private void returning(String shape, String run, SaeConfig settings) throws Exception {
     long other = SEED + 1;
     table.part(
-        "features that return with another seed: " + work,
+        "features that return with another seed: TopK",
         shape,
         kernels,
         Figures.Reference.NONE,

@@ -37,8 +37,7 @@ import java.util.stream.IntStream;
  * users who trained the transformer, the lists are those of others.
  */
 public final class Control {
-  private static final List<String> AUTOENCODERS =
-      List.of("topk-f512-k16", "topk-f512-k16-block-1");
+  private static final List<String> AUTOENCODERS = List.of(ColdUsers.LONG, ColdUsers.LONG_LAST);
   private static final List<String> CONCEPTS =
       List.of("Sci-Fi", "Horror", "Children's", "Musical", "War", "Western");
   private static final double[] STRENGTHS = {-2, -1, 0, 1, 2, 3};
@@ -97,7 +96,7 @@ public final class Control {
                 "MovieLens 1M, new users: steering by genre",
                 "bench/control.sh");
         table.note(
-            "The autoencoders: TopK, F 512, K 16, at block 0 and at block 1, the last, of the model of ml-1m-cold-users. A genre"
+            "The autoencoders: TopK, F 512, K 16, 20,000 steps, at block 0 and at block 1, the last, of the model of ml-1m-cold-users. A genre"
                 + " is steered through up to 4 features, chosen and weighted by their effect on the scores; strength 1 raises"
                 + " its probability, to first order, as adding 1 to the scores of its items. DELTA adds the change to the"
                 + " hidden state, REPLACE puts the edited reconstruction in its place, at the last position or at all;"
