@@ -263,12 +263,16 @@ public final class Control {
   }
 
   private LossBound.Lists lists(Cases cases, int[][] lists, int genre) {
-    int[] targets = Evaluator.targets(cases);
-    int items = model.config().items();
     return new LossBound.Lists(
         byUser(lists, u -> RankingMetrics.attributeShare(one(lists, u), K, genres, genre)),
-        byUser(
-            lists, u -> RankingMetrics.of(one(lists, u), new int[] {targets[u]}, K, items).ndcg()));
+        ndcg(cases, lists, model.config().items()));
+  }
+
+  /** NDCG@10 of each user's list. */
+  static double[] ndcg(Cases cases, int[][] lists, int items) {
+    int[] targets = Evaluator.targets(cases);
+    return byUser(
+        lists, u -> RankingMetrics.of(one(lists, u), new int[] {targets[u]}, K, items).ndcg());
   }
 
   private static double[] byUser(int[][] lists, IntToDoubleFunction of) {
