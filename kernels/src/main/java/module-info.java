@@ -5,6 +5,7 @@
 module dev.rhumb.kernels {
   requires dev.rhumb.bindings;
   requires jdk.incubator.vector;
+  requires static jdk.jfr;
 
   exports dev.rhumb.kernels;
 }

@@ -3,6 +3,7 @@
  */
 module dev.rhumb.engine {
   requires transitive dev.rhumb.kernels;
+  requires static jdk.jfr;
 
   exports dev.rhumb.checkpoint;
   exports dev.rhumb.data;

@@ -58,6 +58,7 @@ public abstract class Attention {
     if (logSumExp != null) {
       Check.vector(op, "logSumExp", logSumExp, DType.F32, rows * heads);
     }
+    KernelEvents.Launch launch = KernelEvents.begin();
     doForward(
         (int) sequences,
         offsets,
@@ -76,6 +77,7 @@ public abstract class Attention {
         out,
         outStride,
         logSumExp);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -126,6 +128,7 @@ public abstract class Attention {
     Check.matrix(op, "dq", dq, rows, cols, dqStride);
     Check.matrix(op, "dk", dk, rows, cols, dkStride);
     Check.matrix(op, "dv", dv, rows, cols, dvStride);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doBackward(
         (int) sequences,
         offsets,
@@ -152,6 +155,7 @@ public abstract class Attention {
         dkStride,
         dv,
         dvStride);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -191,6 +195,7 @@ public abstract class Attention {
     Check.vector(op, "padValue", padValue, DType.F32, cols);
     Check.vector(op, "logSumExp", logSumExp, DType.F32, rows * heads);
     Check.matrix(op, "out", out, rows, cols, outStride);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doAddPadding(
         (int) sequences,
         offsets,
@@ -205,6 +210,7 @@ public abstract class Attention {
         logSumExp,
         out,
         outStride);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -236,7 +242,9 @@ public abstract class Attention {
     Check.matrix(op, "k", k, keys, cols, kStride);
     Check.matrix(op, "v", v, keys, cols, vStride);
     Check.vector(op, "out", out, DType.F32, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doLast((int) keys, (int) heads, (int) headWidth, q, k, kStride, v, vStride, out);
+    KernelEvents.end(launch, op, keys);
   }
 
   private static void shape(

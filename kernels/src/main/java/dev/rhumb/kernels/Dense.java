@@ -48,6 +48,7 @@ public abstract class Dense {
     }
     Check.that(activation != null, "gemm", "activation is missing; Activation.NONE means none");
     if (m > 0 && n > 0) {
+      KernelEvents.Launch launch = KernelEvents.begin();
       doGemm(
           transA,
           transB,
@@ -64,6 +65,7 @@ public abstract class Dense {
           cStride,
           bias,
           activation);
+      KernelEvents.end(launch, "gemm", m);
     }
   }
 
@@ -113,7 +115,9 @@ public abstract class Dense {
     Check.count("columnSum", "cols", cols, 0);
     Check.matrix("columnSum", "x", x, rows, cols, xStride);
     Check.vector("columnSum", "sum", sum, DType.F32, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doColumnSum((int) rows, (int) cols, x, xStride, beta, sum);
+    KernelEvents.end(launch, "columnSum", rows);
   }
 
   /**
@@ -128,7 +132,9 @@ public abstract class Dense {
     Check.vector("add", "a", a, DType.F32, count);
     Check.vector("add", "b", b, DType.F32, count);
     Check.vector("add", "y", y, DType.F32, count);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doAdd(count, alpha, a, beta, b, y);
+    KernelEvents.end(launch, "add", count);
   }
 
   /**
@@ -142,7 +148,9 @@ public abstract class Dense {
     Check.elements("squaredNorm", count);
     Check.vector("squaredNorm", "x", x, DType.F32, count);
     Check.vector("squaredNorm", "result", result, DType.F32, 1);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSquaredNorm(count, x, result);
+    KernelEvents.end(launch, "squaredNorm", count);
   }
 
   abstract void doGemm(

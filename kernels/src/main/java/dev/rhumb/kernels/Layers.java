@@ -44,7 +44,9 @@ public abstract class Layers {
       Check.vector("layerNorm", "mean", mean, DType.F32, rows);
       Check.vector("layerNorm", "rstd", rstd, DType.F32, rows);
     }
+    KernelEvents.Launch launch = KernelEvents.begin();
     doLayerNorm((int) rows, (int) cols, eps, x, xStride, gamma, beta, y, yStride, mean, rstd);
+    KernelEvents.end(launch, "layerNorm", rows);
   }
 
   /**
@@ -82,8 +84,10 @@ public abstract class Layers {
     Check.matrix("layerNormBackward", "dx", dx, rows, cols, cols);
     Check.vector("layerNormBackward", "dgamma", dgamma, DType.F32, cols);
     Check.vector("layerNormBackward", "dbeta", dbeta, DType.F32, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doLayerNormBackward(
         (int) rows, (int) cols, dy, x, gamma, mean, rstd, dxBeta, dx, dgamma, dbeta);
+    KernelEvents.end(launch, "layerNormBackward", rows);
   }
 
   /**
@@ -113,7 +117,9 @@ public abstract class Layers {
     if (rstd != null) {
       Check.vector("rmsNorm", "rstd", rstd, DType.F32, rows);
     }
+    KernelEvents.Launch launch = KernelEvents.begin();
     doRmsNorm((int) rows, (int) cols, eps, x, xStride, gamma, y, yStride, rstd);
+    KernelEvents.end(launch, "rmsNorm", rows);
   }
 
   /**
@@ -145,7 +151,9 @@ public abstract class Layers {
     Check.vector("rmsNormBackward", "rstd", rstd, DType.F32, rows);
     Check.matrix("rmsNormBackward", "dx", dx, rows, cols, cols);
     Check.vector("rmsNormBackward", "dgamma", dgamma, DType.F32, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doRmsNormBackward((int) rows, (int) cols, dy, x, gamma, rstd, dxBeta, dx, dgamma);
+    KernelEvents.end(launch, "rmsNormBackward", rows);
   }
 
   /**
@@ -160,7 +168,9 @@ public abstract class Layers {
     Check.within("swiglu", "cols", cols, 1, Integer.MAX_VALUE / 2);
     Check.matrix("swiglu", "x", x, rows, 2 * cols, 2 * cols);
     Check.matrix("swiglu", "y", y, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSwiglu((int) rows, (int) cols, x, y);
+    KernelEvents.end(launch, "swiglu", rows);
   }
 
   /**
@@ -176,7 +186,9 @@ public abstract class Layers {
     Check.matrix("swigluBackward", "x", x, rows, 2 * cols, 2 * cols);
     Check.matrix("swigluBackward", "dy", dy, rows, cols, cols);
     Check.matrix("swigluBackward", "dx", dx, rows, 2 * cols, 2 * cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSwigluBackward((int) rows, (int) cols, x, dy, dx);
+    KernelEvents.end(launch, "swigluBackward", rows);
   }
 
   /**
@@ -211,6 +223,7 @@ public abstract class Layers {
     Check.vector("rotary", "positions", positions, DType.I32, rows);
     Check.matrix("rotary", "angles", angles, tableRows, headWidth, headWidth);
     Check.matrix("rotary", "x", x, rows, heads * headWidth, xStride);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doRotary(
         (int) rows,
         (int) heads,
@@ -221,6 +234,7 @@ public abstract class Layers {
         inverse,
         x,
         xStride);
+    KernelEvents.end(launch, "rotary", rows);
   }
 
   /**
@@ -234,7 +248,9 @@ public abstract class Layers {
     Check.elements("activation", count);
     Check.vector("activation", "x", x, DType.F32, count);
     Check.vector("activation", "y", y, DType.F32, count);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doActivation(activation, count, x, y);
+    KernelEvents.end(launch, "activation", count);
   }
 
   /**
@@ -252,7 +268,9 @@ public abstract class Layers {
     Check.vector("activationBackward", "x", x, DType.F32, count);
     Check.vector("activationBackward", "dy", dy, DType.F32, count);
     Check.vector("activationBackward", "dx", dx, DType.F32, count);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doActivationBackward(activation, count, x, dy, dx);
+    KernelEvents.end(launch, "activationBackward", count);
   }
 
   /**
@@ -272,7 +290,9 @@ public abstract class Layers {
     Check.dropout("dropout", p);
     Check.matrix("dropout", "x", x, rows, cols, cols);
     Check.matrix("dropout", "y", y, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doDropout((int) rows, (int) cols, p, key, stream, x, y);
+    KernelEvents.end(launch, "dropout", rows);
   }
 
   /**
@@ -299,7 +319,9 @@ public abstract class Layers {
     Check.vector("gather", "ids", ids, DType.I32, rows);
     Check.matrix("gather", "table", table, tableRows, cols, cols);
     Check.matrix("gather", "y", y, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doGather((int) rows, (int) cols, ids, (int) tableRows, table, scale, beta, y);
+    KernelEvents.end(launch, "gather", rows);
   }
 
   /**
@@ -319,7 +341,9 @@ public abstract class Layers {
     Check.vector("scatterAdd", "ids", ids, DType.I32, rows);
     Check.matrix("scatterAdd", "x", x, rows, cols, cols);
     Check.matrix("scatterAdd", "table", table, tableRows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doScatterAdd((int) rows, (int) cols, ids, x, scale, (int) tableRows, table);
+    KernelEvents.end(launch, "scatterAdd", rows);
   }
 
   /**
@@ -339,7 +363,9 @@ public abstract class Layers {
     Check.vector("scatter", "ids", ids, DType.I32, rows);
     Check.matrix("scatter", "x", x, rows, cols, cols);
     Check.matrix("scatter", "table", table, tableRows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doScatter((int) rows, (int) cols, ids, x, (int) tableRows, table);
+    KernelEvents.end(launch, "scatter", rows);
   }
 
   abstract void doLayerNorm(

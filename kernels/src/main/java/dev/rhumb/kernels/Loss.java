@@ -29,7 +29,9 @@ public abstract class Loss {
       Buffer dw) {
     String op = "softmaxCrossEntropy";
     linear(op, rows, classes, width, h, w, targets, loss, dh, dw);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSoftmaxCrossEntropy((int) rows, (int) classes, (int) width, h, w, targets, loss, dh, dw);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -79,6 +81,7 @@ public abstract class Loss {
     Check.vector(op, "sample", sample, DType.I32, negatives);
     Check.vector(op, "bias", bias, DType.F32, negatives);
     Check.vector(op, "targetBias", targetBias, DType.F32, classes);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSampledSoftmaxCrossEntropy(
         (int) rows,
         (int) negatives,
@@ -93,6 +96,7 @@ public abstract class Loss {
         loss,
         dh,
         dw);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -160,6 +164,7 @@ public abstract class Loss {
       Check.vector(op, "excludedOffsets", excludedOffsets, DType.I32, groups + 1);
       Check.vector(op, "excluded", excluded, DType.I32, 0);
     }
+    KernelEvents.Launch launch = KernelEvents.begin();
     doBinaryCrossEntropy(
         (int) rows,
         (int) negatives,
@@ -178,6 +183,7 @@ public abstract class Loss {
         loss,
         dh,
         dw);
+    KernelEvents.end(launch, op, rows);
   }
 
   private static void linear(

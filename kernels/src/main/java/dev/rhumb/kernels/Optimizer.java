@@ -39,7 +39,9 @@ public abstract class Optimizer {
     Check.vector("adam", "gradient", gradient, DType.F32, count);
     Check.vector("adam", "m", m, DType.F32, count);
     Check.vector("adam", "v", v, DType.F32, count);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doAdam(count, x, gradient, m, v, gradScale, lr, beta1, beta2, eps, weightDecay, step);
+    KernelEvents.end(launch, "adam", count);
   }
 
   /**
@@ -55,7 +57,9 @@ public abstract class Optimizer {
     Check.within("average", "decay", decay, 0, 1);
     Check.vector("average", "x", x, DType.F32, count);
     Check.vector("average", "average", average, DType.F32, count);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doAverage(count, x, decay, average);
+    KernelEvents.end(launch, "average", count);
   }
 
   abstract void doAverage(long count, Buffer x, float decay, Buffer average);

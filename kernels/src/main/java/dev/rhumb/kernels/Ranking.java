@@ -54,6 +54,7 @@ public abstract class Ranking {
     }
     Check.vector(op, "items", items, DType.I32, rows * k);
     Check.vector(op, "scores", scores, DType.F32, rows * k);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doTopItems(
         (int) rows,
         (int) width,
@@ -66,6 +67,7 @@ public abstract class Ranking {
         excluded,
         items,
         scores);
+    KernelEvents.end(launch, op, rows);
   }
 
   /** Refuses offsets that do not ascend from 0 within excluded. Backends on the host call it. */

@@ -70,7 +70,9 @@ public abstract class Sae {
     }
     Check.count(op, "features taken", taken, 1);
     Check.within(op, "features for the encoder's capacity", taken, 1, target.capacity());
+    KernelEvents.Launch launch = KernelEvents.begin();
     doPack(target, (int) features, wEnc, bEnc, bDec, subset, (int) taken);
+    KernelEvents.end(launch, op, features);
     target.setFeatures((int) taken);
   }
 
@@ -99,7 +101,9 @@ public abstract class Sae {
     Check.matrix(op, "x", x, rows, encoder.width(), xStride);
     Check.vector(op, "indices", indices, DType.I32, rows * kept);
     Check.vector(op, "values", values, DType.F32, rows * kept);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doEncodeTopK(encoder, (int) rows, (int) kept, x, xStride, indices, values);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -128,7 +132,9 @@ public abstract class Sae {
     Check.matrix(op, "x", x, rows, encoder.width(), xStride);
     Check.vector(op, "indices", indices, DType.I32, rows * features);
     Check.vector(op, "values", values, DType.F32, rows * features);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doEncodeAbove(encoder, thresholds, (int) rows, x, xStride, indices, values);
+    KernelEvents.end(launch, op, rows);
   }
 
   private static int whole(String op, PackedEncoder encoder) {
@@ -160,7 +166,9 @@ public abstract class Sae {
     Check.that(thresholds != null, op, "thresholds are missing");
     thresholds.check(op, features);
     Check.vector(op, "values", values, DType.F32, rows * kept);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doActivate((int) rows, (int) kept, (int) features, indices, scores, thresholds, values);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -178,7 +186,9 @@ public abstract class Sae {
     lists(op, rows, kept, features, indices, "values", values);
     Check.count(op, "left", left, 1);
     Check.vector(op, "least", least, DType.F32, 1);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doKeepLargest((int) rows, (int) kept, (int) features, (int) left, indices, values, least);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -206,6 +216,7 @@ public abstract class Sae {
     Check.within(op, "high", high, low, features);
     Check.vector(op, "toIndices", toIndices, DType.I32, rows * kept);
     Check.vector(op, "toValues", toValues, DType.F32, rows * kept);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSlice(
         (int) rows,
         (int) kept,
@@ -216,6 +227,7 @@ public abstract class Sae {
         values,
         toIndices,
         toValues);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -230,7 +242,9 @@ public abstract class Sae {
     String op = "sumValues";
     lists(op, rows, kept, features, indices, "values", values);
     Check.vector(op, "sums", sums, DType.F32, rows);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSumValues((int) rows, (int) kept, (int) features, indices, values, sums);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -260,6 +274,7 @@ public abstract class Sae {
       Check.vector(op, "bDec", bDec, DType.F32, width);
     }
     Check.matrix(op, "y", y, rows, width, yStride);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doDecode(
         (int) rows,
         (int) kept,
@@ -271,6 +286,7 @@ public abstract class Sae {
         bDec,
         y,
         yStride);
+    KernelEvents.end(launch, op, rows);
   }
 
   /** {@link #backward} of a loss that depends on activations through the reconstruction alone. */
@@ -362,6 +378,7 @@ public abstract class Sae {
     Check.matrix(op, "dWDec", dWDec, features, width, width);
     Check.vector(op, "dBEnc", dBEnc, DType.F32, features);
     Check.vector(op, "dBDec", dBDec, DType.F32, width);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doBackward(
         (int) rows,
         (int) kept,
@@ -381,6 +398,7 @@ public abstract class Sae {
         dWDec,
         dBEnc,
         dBDec);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -422,6 +440,7 @@ public abstract class Sae {
     Check.matrix(op, "g", g, rows, width, width);
     Check.vector(op, "threshold", threshold, DType.F32, features);
     Check.vector(op, "dThreshold", dThreshold, DType.F32, features);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doThresholdBackward(
         (int) rows,
         (int) kept,
@@ -435,6 +454,7 @@ public abstract class Sae {
         threshold,
         wDec,
         dThreshold);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -452,7 +472,9 @@ public abstract class Sae {
     Check.vector("scaleRows", "factors", factors, DType.F32, rows);
     Check.matrix("scaleRows", "w", w, rows, cols, cols);
     Check.matrix("scaleRows", "to", to, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doScaleRows((int) rows, (int) cols, factors, w, beta, to);
+    KernelEvents.end(launch, "scaleRows", rows);
   }
 
   /**
@@ -468,7 +490,9 @@ public abstract class Sae {
     Check.matrix("dotRows", "a", a, rows, cols, cols);
     Check.matrix("dotRows", "b", b, rows, cols, cols);
     Check.vector("dotRows", "dots", dots, DType.F32, rows);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doDotRows((int) rows, (int) cols, a, b, dots);
+    KernelEvents.end(launch, "dotRows", rows);
   }
 
   /**
@@ -483,7 +507,9 @@ public abstract class Sae {
     Check.count("projectRows", "cols", cols, 1);
     Check.matrix("projectRows", "w", w, rows, cols, cols);
     Check.matrix("projectRows", "dw", dw, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doProjectRows((int) rows, (int) cols, w, dw);
+    KernelEvents.end(launch, "projectRows", rows);
   }
 
   /**
@@ -495,7 +521,9 @@ public abstract class Sae {
     Check.count("normaliseRows", "rows", rows, 0);
     Check.count("normaliseRows", "cols", cols, 1);
     Check.matrix("normaliseRows", "w", w, rows, cols, cols);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doNormaliseRows((int) rows, (int) cols, w);
+    KernelEvents.end(launch, "normaliseRows", rows);
   }
 
   /**
@@ -508,7 +536,9 @@ public abstract class Sae {
     String op = "countFired";
     lists(op, rows, kept, features, indices, "values", values);
     Check.vector(op, "counts", counts, DType.I32, features);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doCountFired((int) rows, (int) kept, (int) features, indices, values, counts);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -546,6 +576,7 @@ public abstract class Sae {
     int features = whole(op, encoder);
     Check.within(op, "K", kept, 1, features);
     steered(op, encoder, wDec, bDec, rows, kept, x, xStride, edits, y, yStride, indices, values);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSteer(
         encoder,
         wDec,
@@ -559,6 +590,7 @@ public abstract class Sae {
         yStride,
         indices,
         values);
+    KernelEvents.end(launch, op, rows);
   }
 
   /**
@@ -587,6 +619,7 @@ public abstract class Sae {
     thresholds.check(op, features);
     steered(
         op, encoder, wDec, bDec, rows, features, x, xStride, edits, y, yStride, indices, values);
+    KernelEvents.Launch launch = KernelEvents.begin();
     doSteerAbove(
         encoder,
         thresholds,
@@ -600,6 +633,7 @@ public abstract class Sae {
         yStride,
         indices,
         values);
+    KernelEvents.end(launch, op, rows);
   }
 
   private static void steered(

@@ -1,6 +1,7 @@
 package dev.rhumb.sae;
 
 import dev.rhumb.data.Sequences;
+import dev.rhumb.jfr.Events;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
@@ -283,12 +284,14 @@ public final class SaeTrainer implements AutoCloseable {
 
   /** A step on a standardised batch (batch, D). */
   private void step(int step, Buffer x) {
+    Events.SaeStep event = Events.beginSaeStep();
     try {
       loss.run(x, config.batch(), dead, deadCount);
     } catch (ArithmeticException e) {
       throw diverged(step, x, e.getMessage());
     }
     update(step, x);
+    Events.end(event, step, config.batch(), config.variant().label());
     if (step > config.steps() - tailSteps()) {
       tail += loss.main;
     }

@@ -1,6 +1,7 @@
 package dev.rhumb.serve;
 
 import dev.rhumb.data.Attributes;
+import dev.rhumb.jfr.Events;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
@@ -140,7 +141,10 @@ public final class Session implements AutoCloseable {
   /** The best {@code k} unseen items. */
   public Recommendations recommend(int k) {
     requireHistory();
-    return top(k, inference.hidden());
+    Events.Request event = Events.beginRequest();
+    Recommendations list = top(k, inference.hidden());
+    Events.end(event, inference.length(), k, -1);
+    return list;
   }
 
   /**
@@ -151,6 +155,13 @@ public final class Session implements AutoCloseable {
    */
   public Recommendations recommend(int k, Steering steering) {
     requireHistory();
+    Events.Request event = Events.beginRequest();
+    Recommendations list = steered(k, steering);
+    Events.end(event, inference.length(), k, steering.edits().size());
+    return list;
+  }
+
+  private Recommendations steered(int k, Steering steering) {
     requireSae().requireFits(model.config());
     steering.requireIn(sae.features());
     if (steering.positions() == Steering.Positions.ALL) {

@@ -5,6 +5,7 @@ import dev.rhumb.data.Sequences;
 import dev.rhumb.data.Split;
 import dev.rhumb.eval.Evaluator;
 import dev.rhumb.eval.RankingMetrics;
+import dev.rhumb.jfr.Events;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
@@ -52,6 +53,7 @@ public final class Trainer implements AutoCloseable {
   private final int[] users;
   private final int[] window;
   private final List<EpochReport> history = new ArrayList<>();
+  private final String objective;
   private final int stepsPerEpoch;
   private final long steps;
   private int[] order;
@@ -84,6 +86,7 @@ public final class Trainer implements AutoCloseable {
               + split.name()
               + "' has no validation case; give more users or longer histories");
     }
+    objective = config.objective().describe();
     stepsPerEpoch = (users.length + config.batch() - 1) / config.batch();
     steps = (long) config.maxEpochs() * stepsPerEpoch;
     if (config.schedule().warmUpSteps() > steps) {
@@ -265,12 +268,14 @@ public final class Trainer implements AutoCloseable {
         order = shuffled(epoch);
         orderEpoch = epoch;
       }
+      Events.TrainingStep event = Events.beginTrainingStep();
       int inEpoch = (int) (step % stepsPerEpoch);
       int from = inEpoch * config.batch();
       fill(order, from, Math.min(order.length, from + config.batch()));
       step++;
       float loss = pass.run(batch, config.seed(), step);
       update(gradientScale(epoch, loss));
+      Events.end(event, step, batch.rows(), objective);
       total += loss;
       listener.onStep(epoch, inEpoch + 1, stepsPerEpoch, loss);
     }
