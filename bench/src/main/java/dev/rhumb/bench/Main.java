@@ -1,5 +1,6 @@
 package dev.rhumb.bench;
 
+import dev.rhumb.bench.load.Load;
 import java.util.Arrays;
 
 /** The entry of the bench jar: a study by its name, else JMH with all arguments. */
@@ -19,6 +20,7 @@ public final class Main {
       case "prepare-20m" -> PrepareLog.main(folders);
       case "control" -> Control.main(folders);
       case "worlds" -> Worlds.main(folders);
+      case "load" -> Load.main(folders);
       default -> org.openjdk.jmh.Main.main(args);
     }
   }
