@@ -1,6 +1,7 @@
 package dev.rhumb.bench;
 
 import dev.rhumb.bench.load.Load;
+import dev.rhumb.bench.load.Startup;
 import java.util.Arrays;
 
 /** The entry of the bench jar: a study by its name, else JMH with all arguments. */
@@ -21,6 +22,7 @@ public final class Main {
       case "control" -> Control.main(folders);
       case "worlds" -> Worlds.main(folders);
       case "load" -> Load.main(folders);
+      case "startup" -> Startup.main(folders);
       default -> org.openjdk.jmh.Main.main(args);
     }
   }

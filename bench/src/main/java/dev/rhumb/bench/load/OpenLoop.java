@@ -16,7 +16,8 @@ import org.HdrHistogram.Histogram;
  * model. All arrivals are fixed before the first; a latency runs from when a request was due, so a
  * slow answer also counts in those that wait behind it (no coordinated omission).
  *
- * <p>Each server is a thread with a queue of its own, as a user's session is one thread's at a time.
+ * <p>Each server is a thread with a queue of its own, as a user's session is one thread's at a
+ * time.
  */
 final class OpenLoop {
   /** Before this much is left a waiting thread sleeps; then it looks at the clock. */

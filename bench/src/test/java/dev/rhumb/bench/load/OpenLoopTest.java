@@ -96,8 +96,7 @@ class OpenLoopTest {
               throw new IllegalStateException("no answer");
             });
     ExecutionException e =
-        assertThrows(
-            ExecutionException.class, () -> OpenLoop.run(servers, List.of(new long[1])));
+        assertThrows(ExecutionException.class, () -> OpenLoop.run(servers, List.of(new long[1])));
     assertEquals("no answer", e.getCause().getMessage());
   }
 }
