@@ -4,6 +4,8 @@
 module dev.rhumb.engine {
   requires transitive dev.rhumb.kernels;
   requires static jdk.jfr;
+  // Only to see what a warm-up allocates; it goes by time alone where the module is not there.
+  requires static jdk.management;
 
   exports dev.rhumb.checkpoint;
   exports dev.rhumb.data;

@@ -18,6 +18,7 @@ import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
 import static dev.rhumb.kernels.SimdTile.WIDE;
 
+import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -138,9 +139,14 @@ final class SimdDense extends Dense {
   private void few(int task, int worker) {
     int from = task * FEW_COLS;
     int to = Math.min(n, from + FEW_COLS);
-    long raw = workers.own(worker).reserve(FEW_COLS * 4L + BYTES);
+    long raw = workers.own(worker).reserve(FEW_COLS * 4L);
     for (int i = 0; i < m; i++) {
       long row = a + i * aStride;
+      if (transB && alpha == 1 && beta == 0) {
+        dots(row, from, to, c + i * cStride + from * 4L);
+        finish(1, c + i * cStride + from * 4L, from, to);
+        continue;
+      }
       if (transB) {
         dots(row, from, to, raw);
       } else {
@@ -150,22 +156,18 @@ final class SimdDense extends Dense {
     }
   }
 
-  /** raw[j - from] = the sum over p of row[p] B[j][p]. */
-  private void dots(long row, int from, int to, long raw) {
-    int whole = k - k % LANES;
-    VectorMask<Float> tail = F.indexInRange(whole, k);
-    long lanes = raw + FEW_COLS * 4L;
-    for (int j = from; j < to; j++) {
-      long other = b + j * bStride;
-      FloatVector sum = FloatVector.zero(F);
-      for (int p = 0; p < whole; p += LANES) {
-        sum = load(row + p * 4L).fma(load(other + p * 4L), sum);
-      }
-      if (whole < k) {
-        sum = load(row + whole * 4L, tail).fma(load(other + whole * 4L, tail), sum);
-      }
-      store(sum, lanes);
-      set(raw + (j - from) * 4L, Simd.sum(lanes));
+  /** sums[j - from] = the sum over p of row[p] B[j][p]. */
+  private void dots(long row, int from, int to, long sums) {
+    long at = b + from * bStride;
+    int j = from;
+    for (; j + 4 <= to; j += 4) {
+      Dots.dots4(
+          row, at, at + bStride, at + 2 * bStride, at + 3 * bStride, k, sums + (j - from) * 4L);
+      at += 4 * bStride;
+    }
+    for (; j < to; j++) {
+      set(sums + (j - from) * 4L, Dots.dot(row, at, k));
+      at += bStride;
     }
   }
 
@@ -361,19 +363,24 @@ final class SimdDense extends Dense {
 
   /** alpha raw + beta y, in place of y. */
   private void blend(long raw, long y, int count) {
-    int j = 0;
-    if (alpha == 1 && beta == 0) {
-      for (; j + LANES <= count; j += LANES) {
-        store(load(raw + j * 4L), y + j * 4L);
-      }
+    int whole = F.loopBound(count);
+    float scale = alpha;
+    float keep = beta;
+    if (scale == 1 && keep == 0) {
+      MemorySegment.copy(MEMORY, raw, MEMORY, y, count * 4L);
+      return;
     }
-    for (; j < count; j += LANES) {
-      VectorMask<Float> mask = F.indexInRange(j, count);
-      FloatVector x = load(raw + j * 4L).mul(alpha);
-      if (beta != 0) {
-        x = load(y + j * 4L, mask).fma(FloatVector.broadcast(F, beta), x);
+    for (int j = 0; j < whole; j += LANES) {
+      FloatVector x = load(raw + j * 4L).mul(scale);
+      if (keep != 0) {
+        x = load(y + j * 4L).fma(FloatVector.broadcast(F, keep), x);
       }
-      store(x, y + j * 4L, mask);
+      store(x, y + j * 4L);
+    }
+    // One by one: a mask for the rest would be an object wherever this is not inlined.
+    for (int j = whole; j < count; j++) {
+      float x = get(raw + j * 4L) * scale;
+      set(y + j * 4L, keep == 0 ? x : Math.fma(get(y + j * 4L), keep, x));
     }
   }
 

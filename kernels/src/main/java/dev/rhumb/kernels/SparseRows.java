@@ -103,7 +103,7 @@ final class SparseRows {
           width,
           origin == 0 ? 0 : origin + d * 4L,
           to + d * 4L,
-          F.indexInRange(d, width));
+          width - d);
     }
   }
 
@@ -134,14 +134,9 @@ final class SparseRows {
   }
 
   private static void combine1(
-      int count,
-      long indices,
-      long factors,
-      long rows,
-      int width,
-      long origin,
-      long to,
-      VectorMask<Float> mask) {
+      int count, long indices, long factors, long rows, int width, long origin, long to, int left) {
+    // Made here: a mask that is handed over is an object wherever this is not inlined.
+    VectorMask<Float> mask = F.indexInRange(0, left);
     FloatVector sum = FloatVector.zero(F);
     for (int i = 0; i < count; i++) {
       long row = rows + getInt(indices + i * 4L) * (width * 4L);

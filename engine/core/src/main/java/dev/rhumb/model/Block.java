@@ -4,7 +4,8 @@ import dev.rhumb.kernels.Buffer;
 
 /**
  * One block in one pass: its parameters, its workspace, and how it is wired, forward and backward
- * side by side. The forward pass has two parts, around what the MLP gives.
+ * side by side. The forward pass has two parts, around what the MLP gives; the first has two of its
+ * own, around its keys and values, for those who run one item at a time.
  */
 abstract class Block {
   /** Streams of dropout masks that one step of training may use. */
@@ -38,6 +39,14 @@ abstract class Block {
   final Parameters.Block p;
   final Activations.Block a;
   private final Attention attention;
+  private final Parameters.Linear query;
+  private final Parameters.Linear keyAndValue;
+
+  /** {@code qkv} from the first row's key on, which its value follows. */
+  final Buffer keys;
+
+  /** {@code qkv} from the first row's value on. */
+  final Buffer values;
 
   Block(
       int index,
@@ -52,6 +61,11 @@ abstract class Block {
     p = parameters;
     a = activations;
     this.attention = attention;
+    long d = config.width();
+    query = parameters.in().rows(0, d);
+    keyAndValue = parameters.in().rows(d, 2 * d);
+    keys = a.qkv().slice(d, a.qkv().count() - d);
+    values = keys.slice(d, keys.count() - d);
   }
 
   static Block of(
@@ -72,6 +86,12 @@ abstract class Block {
   /** From the block's input to what its MLP gives. */
   abstract void toMlp();
 
+  /** The first part of {@link #toMlp}, up to keys and values: they are in {@code qkv} then. */
+  abstract void toKeys();
+
+  /** What is left of {@link #toMlp} after {@link #toKeys}. */
+  abstract void fromKeys();
+
   /** From what the MLP gives to the block's output. */
   abstract void fromMlp();
 
@@ -80,6 +100,14 @@ abstract class Block {
 
   /** From the gradient in the output to that in the input; {@code g} adds the parameters' own. */
   abstract void backward(Deltas delta, Parameters.Block g, AttentionBackward attention);
+
+  final void query(Buffer x) {
+    steps.linear(x, query, a.qkv(), 3L * config.width());
+  }
+
+  final void keyAndValue(Buffer x) {
+    steps.linear(x, keyAndValue, keys, 3L * config.width());
+  }
 
   final void attend() {
     attention.forward(this);

@@ -11,14 +11,22 @@ import dev.rhumb.kernels.Kernels;
  */
 final class Forward implements AutoCloseable {
   private final ModelConfig config;
-  private final Parameters parameters;
+  private final Buffer items;
+  private final Buffer positions;
+  private final Parameters.Norm embeddingNorm;
+  private final Parameters.Norm finalNorm;
   final Steps steps;
   final Activations activations;
   final Block[] blocks;
 
   Forward(Kernels kernels, Model model, Activations activations, Block.Attention attention) {
     config = model.config();
-    parameters = model.parameters();
+    Parameters parameters = model.parameters();
+    items = parameters.get(Parameters.ITEMS);
+    positions = positionTable(parameters);
+    boolean embeddingNormed = config.wiring().embeddingNorm();
+    embeddingNorm = embeddingNormed ? parameters.norm(Parameters.EMBEDDING_NORM) : null;
+    finalNorm = config.wiring().finalNorm() ? parameters.norm(Parameters.FINAL_NORM) : null;
     this.activations = activations;
     steps = new Steps(kernels, config);
     blocks = new Block[config.layers()];
@@ -34,12 +42,11 @@ final class Forward implements AutoCloseable {
   void embed(long n, Buffer items, Buffer positions) {
     steps.rows = n;
     steps.positions = positions;
-    steps.embed(
-        items, parameters.get(Parameters.ITEMS), positionTable(parameters), activations.summed);
-    if (config.wiring().embeddingNorm()) {
+    steps.embed(items, this.items, this.positions, activations.summed);
+    if (embeddingNorm != null) {
       steps.norm(
           activations.summed,
-          parameters.norm(Parameters.EMBEDDING_NORM),
+          embeddingNorm,
           activations.embedded,
           activations.embeddedMean,
           activations.embeddedRstd);
@@ -50,11 +57,11 @@ final class Forward implements AutoCloseable {
   /** From dh (n, D), the gradient in the first block's input, to those of the embeddings. */
   void embedBackward(Buffer items, Buffer dh, Parameters gradients) {
     steps.drop(Block.embeddingStream(steps.stream), config.width(), dh);
-    if (config.wiring().embeddingNorm()) {
+    if (embeddingNorm != null) {
       steps.normBackward(
           dh,
           activations.summed,
-          parameters.norm(Parameters.EMBEDDING_NORM),
+          embeddingNorm,
           activations.embeddedMean,
           activations.embeddedRstd,
           0,
@@ -73,10 +80,10 @@ final class Forward implements AutoCloseable {
   }
 
   void finalNorm() {
-    if (config.wiring().finalNorm()) {
+    if (finalNorm != null) {
       steps.norm(
           activations.blocks[config.layers() - 1].out(),
-          parameters.norm(Parameters.FINAL_NORM),
+          finalNorm,
           activations.hidden,
           activations.mean,
           activations.rstd);
@@ -85,11 +92,11 @@ final class Forward implements AutoCloseable {
 
   /** dh (n, D): on entry the gradient in the hidden state, on return in the last block's output. */
   void finalNormBackward(Buffer dh, Parameters gradients) {
-    if (config.wiring().finalNorm()) {
+    if (finalNorm != null) {
       steps.normBackward(
           dh,
           activations.blocks[config.layers() - 1].out(),
-          parameters.norm(Parameters.FINAL_NORM),
+          finalNorm,
           activations.mean,
           activations.rstd,
           0,

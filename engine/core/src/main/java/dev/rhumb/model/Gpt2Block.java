@@ -18,6 +18,22 @@ final class Gpt2Block extends Block {
   void toMlp() {
     steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
     steps.linear(a.norm1(), p.in(), a.qkv());
+    fromQueries();
+  }
+
+  @Override
+  void toKeys() {
+    steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
+    keyAndValue(a.norm1());
+  }
+
+  @Override
+  void fromKeys() {
+    query(a.norm1());
+    fromQueries();
+  }
+
+  private void fromQueries() {
     attend();
     steps.linear(a.attention(), p.out(), a.middle());
     dropProjection(a.middle());

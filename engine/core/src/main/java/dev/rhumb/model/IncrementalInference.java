@@ -9,6 +9,9 @@ import dev.rhumb.kernels.Kernels;
  * rows). The states are those of {@link Inference} over the same items. In a model with {@link
  * Padding} every item moves all others: there all are run again, when a state is asked for.
  *
+ * <p>Of an item that came, the last block's keys and values are run at once and the rest of that
+ * block only when somebody asks for what comes of it.
+ *
  * <p>Ownership: owns its workspace, planned when built; not the model or the kernels. Threads: one
  * at a time.
  */
@@ -22,9 +25,11 @@ public final class IncrementalInference implements AutoCloseable {
   private final Buffer memory;
   private final Buffer[] keys;
   private final Buffer[] values;
-  private final Buffer keptKey;
-  private final Buffer keptValue;
+  private final Row[] rows;
+  private final Row editedRow;
+  private final Row keptRow;
   private final PadRows padding;
+  private final Row[] padRows;
   private final int[] items;
   private final Buffer places;
   private final Buffer item;
@@ -38,27 +43,40 @@ public final class IncrementalInference implements AutoCloseable {
   /** Where the item that runs, or ran last, stands in the window. */
   private int at;
 
+  /** Whether the last block has been run for it to the end. */
+  private boolean whole = true;
+
+  /** A key and a value, (D) each. */
+  private record Row(Buffer key, Buffer value) {}
+
   /** A workspace for sequences of up to the model's T items. */
   public IncrementalInference(Kernels kernels, Model model) {
     this.kernels = kernels;
     this.model = model;
     ModelConfig config = model.config();
     long d = config.width();
-    long rows = (long) config.maxLength() * d;
+    long cached = (long) config.maxLength() * d;
     plain = new Activations(kernels, config, 1, true);
     forward = new Forward(kernels, model, plain, this::attend);
     edited = new Activations(kernels, config, 1, false);
-    editedForward = new Forward(kernels, model, edited, this::attendAside);
-    memory = kernels.allocate(DType.F32, 2 * config.layers() * rows + 2 * d);
+    editedForward = new Forward(kernels, model, edited, this::attend);
+    memory = kernels.allocate(DType.F32, 2 * config.layers() * cached + 2 * d);
     keys = new Buffer[config.layers()];
     values = new Buffer[config.layers()];
+    rows = new Row[config.layers()];
     for (int i = 0; i < keys.length; i++) {
-      keys[i] = memory.slice(2 * i * rows, rows);
-      values[i] = memory.slice((2 * i + 1) * rows, rows);
+      keys[i] = memory.slice(2 * i * cached, cached);
+      values[i] = memory.slice((2 * i + 1) * cached, cached);
+      rows[i] = new Row(forward.blocks[i].keys, forward.blocks[i].values);
     }
-    keptKey = memory.slice(2 * config.layers() * rows, d);
-    keptValue = memory.slice(2 * config.layers() * rows + d, d);
+    long end = 2 * config.layers() * cached;
+    keptRow = new Row(memory.slice(end, d), memory.slice(end + d, d));
+    editedRow = new Row(editedForward.blocks[0].keys, editedForward.blocks[0].values);
     padding = PadRows.of(kernels, model);
+    padRows = new Row[padding == null ? 0 : keys.length];
+    for (int i = 0; i < padRows.length; i++) {
+      padRows[i] = new Row(padding.key(i), padding.value(i));
+    }
     items = new int[config.maxLength()];
     places = kernels.allocate(DType.I32, 2);
     item = places.slice(0, 1);
@@ -102,7 +120,7 @@ public final class IncrementalInference implements AutoCloseable {
     for (int t = 0; t < pads; t++) {
       putPlace(t);
       for (int i = 0; i < keys.length; i++) {
-        keep(i, padding.key(i), padding.value(i));
+        keep(i, padRows[i]);
       }
     }
     for (run = 0; run < length; run++) {
@@ -115,8 +133,27 @@ public final class IncrementalInference implements AutoCloseable {
     this.item.put(0, one, 0, 1);
     putPlace(place);
     forward.embed(1, this.item, this.place);
-    forward.blocks(0, model.config().layers());
-    forward.finalNorm();
+    for (int i = 0; i < keys.length; i++) {
+      Block block = forward.blocks[i];
+      block.toKeys();
+      keep(i, rows[i]);
+      if (i < keys.length - 1) {
+        block.fromKeys();
+        block.fromMlp();
+      }
+    }
+    whole = false;
+  }
+
+  /** Runs what is left of the last block. */
+  private void complete() {
+    if (!whole) {
+      Block last = forward.blocks[keys.length - 1];
+      last.fromKeys();
+      last.fromMlp();
+      forward.finalNorm();
+      whole = true;
+    }
   }
 
   private void putPlace(int place) {
@@ -131,6 +168,7 @@ public final class IncrementalInference implements AutoCloseable {
    */
   public Buffer hidden() {
     catchUp();
+    complete();
     return plain.hidden;
   }
 
@@ -138,11 +176,18 @@ public final class IncrementalInference implements AutoCloseable {
   public Buffer state(Site site) {
     site.requireIn(model.config());
     catchUp();
+    completeFor(site);
     return switch (site.kind()) {
       case BLOCK -> plain.blocks[site.block()].out();
       case MLP -> plain.blocks[site.block()].mlp();
       case LAST -> plain.hidden;
     };
+  }
+
+  private void completeFor(Site site) {
+    if (site.kind() == Site.Kind.LAST || site.block() == keys.length - 1) {
+      complete();
+    }
   }
 
   /**
@@ -156,56 +201,51 @@ public final class IncrementalInference implements AutoCloseable {
     ModelConfig config = model.config();
     site.requireIn(config);
     catchUp();
-    long d = config.width();
+    Buffer row = state.count() == config.width() ? state : state.slice(0, config.width());
     if (site.kind() == Site.Kind.LAST) {
-      edited.hidden.slice(0, d).copyFrom(state.slice(0, d));
+      edited.hidden.copyFrom(row);
       return edited.hidden;
     }
     editedForward.steps.rows = 1;
     editedForward.steps.positions = place;
     if (site.kind() == Site.Kind.BLOCK) {
-      edited.embedded.slice(0, d).copyFrom(state.slice(0, d));
+      edited.embedded.copyFrom(row);
     } else {
+      completeFor(site);
       Block block = editedForward.blocks[site.block()];
       block.residual().copyFrom(forward.blocks[site.block()].residual());
-      block.a.mlp().copyFrom(state.slice(0, d));
+      block.a.mlp().copyFrom(row);
       block.fromMlp();
     }
-    editedForward.blocks(site.block() + 1, config.layers());
+    for (int i = site.block() + 1; i < keys.length; i++) {
+      runAside(i);
+    }
     editedForward.finalNorm();
     return edited.hidden;
   }
 
+  /** Runs a block with this position's edited key and value, then puts the plain ones back. */
+  private void runAside(int i) {
+    long d = model.config().width();
+    long t = model.config().maxLength();
+    Block block = editedForward.blocks[i];
+    block.toKeys();
+    kernels.layers().gather(1, d, place, t, keys[i], 1, 0, keptRow.key);
+    kernels.layers().gather(1, d, place, t, values[i], 1, 0, keptRow.value);
+    keep(i, editedRow);
+    block.fromKeys();
+    keep(i, keptRow);
+    block.fromMlp();
+  }
+
+  private void keep(int i, Row row) {
+    long d = model.config().width();
+    long t = model.config().maxLength();
+    kernels.layers().scatter(1, d, place, row.key, t, keys[i]);
+    kernels.layers().scatter(1, d, place, row.value, t, values[i]);
+  }
+
   private void attend(Block block) {
-    keep(block);
-    attendOver(block);
-  }
-
-  /** Attends with this position's new key and value, then puts the plain ones back. */
-  private void attendAside(Block block) {
-    long d = model.config().width();
-    long t = model.config().maxLength();
-    int i = block.index;
-    kernels.layers().gather(1, d, place, t, keys[i], 1, 0, keptKey);
-    kernels.layers().gather(1, d, place, t, values[i], 1, 0, keptValue);
-    keep(block);
-    attendOver(block);
-    keep(i, keptKey, keptValue);
-  }
-
-  private void keep(Block block) {
-    long d = model.config().width();
-    keep(block.index, block.a.qkv().slice(d, d), block.a.qkv().slice(2 * d, d));
-  }
-
-  private void keep(int i, Buffer key, Buffer value) {
-    long d = model.config().width();
-    long t = model.config().maxLength();
-    kernels.layers().scatter(1, d, place, key, t, keys[i]);
-    kernels.layers().scatter(1, d, place, value, t, values[i]);
-  }
-
-  private void attendOver(Block block) {
     ModelConfig config = model.config();
     long d = config.width();
     kernels

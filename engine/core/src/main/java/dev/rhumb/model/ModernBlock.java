@@ -22,6 +22,24 @@ final class ModernBlock extends Block {
     steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
     steps.linear(a.norm1(), p.in(), a.qkv());
     steps.rotate(a.qkv());
+    fromQueries();
+  }
+
+  @Override
+  void toKeys() {
+    steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
+    keyAndValue(a.norm1());
+    steps.rotateOne(keys);
+  }
+
+  @Override
+  void fromKeys() {
+    query(a.norm1());
+    steps.rotateOne(a.qkv());
+    fromQueries();
+  }
+
+  private void fromQueries() {
     attend();
     steps.linear(a.attention(), p.out(), a.middle());
     dropProjection(a.middle());

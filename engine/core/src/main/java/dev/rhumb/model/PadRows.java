@@ -13,10 +13,18 @@ import dev.rhumb.kernels.Kernels;
 final class PadRows implements AutoCloseable {
   private final long d;
   private final Buffer memory;
+  private final Buffer[] keys;
+  private final Buffer[] values;
 
   private PadRows(Kernels kernels, ModelConfig config) {
     d = config.width();
     memory = kernels.allocate(DType.F32, 2 * d * config.layers());
+    keys = new Buffer[config.layers()];
+    values = new Buffer[config.layers()];
+    for (int i = 0; i < keys.length; i++) {
+      keys[i] = memory.slice(2 * d * i, d);
+      values[i] = memory.slice(2 * d * i + d, d);
+    }
   }
 
   /** Those of a model, or null where nothing is padded. */
@@ -58,12 +66,12 @@ final class PadRows implements AutoCloseable {
 
   /** (D). */
   Buffer key(int block) {
-    return memory.slice(2 * d * block, d);
+    return keys[block];
   }
 
   /** (D). */
   Buffer value(int block) {
-    return memory.slice(2 * d * block + d, d);
+    return values[block];
   }
 
   @Override

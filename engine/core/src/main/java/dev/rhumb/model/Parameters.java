@@ -38,8 +38,8 @@ public final class Parameters implements AutoCloseable {
   record Linear(Buffer weight, Buffer bias, long outputs, long inputs) {
     /** The layer of some of the outputs. */
     Linear rows(long from, long count) {
-      return new Linear(
-          weight.slice(from * inputs, count * inputs), bias.slice(from, count), count, inputs);
+      Buffer part = bias == null ? null : bias.slice(from, count);
+      return new Linear(weight.slice(from * inputs, count * inputs), part, count, inputs);
     }
   }
 

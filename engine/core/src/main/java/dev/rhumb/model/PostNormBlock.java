@@ -17,6 +17,21 @@ final class PostNormBlock extends Block {
   @Override
   void toMlp() {
     steps.linear(a.in(), p.in(), a.qkv());
+    fromQueries();
+  }
+
+  @Override
+  void toKeys() {
+    keyAndValue(a.in());
+  }
+
+  @Override
+  void fromKeys() {
+    query(a.in());
+    fromQueries();
+  }
+
+  private void fromQueries() {
     attend();
     steps.linear(a.attention(), p.out(), a.middle());
     dropProjection(a.middle());

@@ -19,11 +19,20 @@ final class SasrecBlock extends Block {
 
   @Override
   void toMlp() {
-    long d = config.width();
+    toKeys();
+    fromKeys();
+  }
+
+  /** Queries come from the normalised rows, keys and values from the rows as they are. */
+  @Override
+  void toKeys() {
+    keyAndValue(a.in());
+  }
+
+  @Override
+  void fromKeys() {
     steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
-    // Queries from the normalised rows, keys and values from the rows as they are.
-    steps.linear(a.norm1(), p.in().rows(0, d), a.qkv(), 3 * d);
-    steps.linear(a.in(), p.in().rows(d, 2 * d), keysAndValues(a.qkv()), 3 * d);
+    query(a.norm1());
     attend();
     steps.linear(a.attention(), p.out(), a.middle());
     steps.add(a.norm1(), a.middle(), a.middle());

@@ -213,10 +213,19 @@ final class Steps implements AutoCloseable {
     rotate(dQkv, true);
   }
 
+  /** Turns the queries of qkv (N, 3D) alone, or its keys if it starts at them. */
+  void rotateOne(Buffer qkv) {
+    rotate(config.heads(), qkv, false);
+  }
+
   private void rotate(Buffer qkv, boolean inverse) {
+    rotate(2 * config.heads(), qkv, inverse);
+  }
+
+  private void rotate(long heads, Buffer qkv, boolean inverse) {
     layers.rotary(
         rows,
-        2L * config.heads(),
+        heads,
         config.headWidth(),
         positions,
         config.maxLength(),

@@ -3,11 +3,13 @@ package dev.rhumb.serve;
 import dev.rhumb.data.Catalogue;
 
 /**
- * A recommended list, best first. It belongs to its session and changes with the session's next
- * answer; copy what must last.
+ * A recommended list, best first. It belongs to the session, or the batch, that made it, and
+ * changes with that one's next answer; copy what must last.
  */
 public final class Recommendations {
   private final Catalogue catalogue;
+  private int[] spareItems = new int[0];
+  private float[] spareScores = new float[0];
   int[] items = new int[0];
   float[] scores = new float[0];
   int count;
@@ -16,7 +18,7 @@ public final class Recommendations {
     this.catalogue = catalogue;
   }
 
-  /** How many items; fewer than were asked for only when the catalogue has no more unseen ones. */
+  /** How many items; fewer than were asked for only where no more are unseen and let through. */
   public int count() {
     return count;
   }
@@ -39,6 +41,44 @@ public final class Recommendations {
   /** Its title. */
   public String title(int place) {
     return catalogue.title(item(place));
+  }
+
+  /** Makes room for k. */
+  void reserve(int k) {
+    if (items.length < k) {
+      items = new int[k];
+      scores = new float[k];
+    }
+  }
+
+  /**
+   * Keeps the k best of this list and another one, whose items are all greater: among equal scores
+   * this one's lead.
+   */
+  void merge(int k, int[] otherItems, float[] otherScores, int others) {
+    if (spareItems.length < items.length) {
+      spareItems = new int[items.length];
+      spareScores = new float[items.length];
+    }
+    int own = 0;
+    int other = 0;
+    int to = 0;
+    for (; to < k && (own < count || other < others); to++) {
+      if (own == count || (other < others && otherScores[other] > scores[own])) {
+        spareItems[to] = otherItems[other];
+        spareScores[to] = otherScores[other++];
+      } else {
+        spareItems[to] = items[own];
+        spareScores[to] = scores[own++];
+      }
+    }
+    int[] formerItems = items;
+    float[] formerScores = scores;
+    items = spareItems;
+    scores = spareScores;
+    spareItems = formerItems;
+    spareScores = formerScores;
+    count = to;
   }
 
   private int check(int place) {

@@ -21,7 +21,9 @@ import java.util.stream.Collectors;
  * its features mean. Make a {@link Session} for each user who is being served.
  *
  * <p>Ownership: the weights are freed when the recommender and all of its sessions are closed, in
- * any order. Threads: any number may share a recommender; a session is for one at a time.
+ * any order. Threads: any number may share a recommender; a session is for one at a time. What
+ * requests read of it never changes: they take no lock, and meet no other session's memory. Making
+ * and closing sessions locks for a moment.
  */
 public final class Recommender implements AutoCloseable {
   private final Kernels kernels;
@@ -126,6 +128,40 @@ public final class Recommender implements AutoCloseable {
     }
   }
 
+  /**
+   * A batch without histories yet; the caller closes it.
+   *
+   * @param histories that a call answers at most
+   * @param threads that share the work of a call, the caller's among them
+   * @throws IllegalArgumentException when either is below 1, or their items are too many for one
+   *     call
+   */
+  public BatchRecommender newBatch(int histories, int threads) {
+    int most = Integer.MAX_VALUE / (2 * model().config().maxLength());
+    if (histories < 1 || histories > most || threads < 1) {
+      throw new IllegalArgumentException(
+          "a batch of "
+              + histories
+              + " histories by "
+              + threads
+              + " threads: there must be 1 to "
+              + most
+              + " histories and at least 1 thread");
+    }
+    retain();
+    Kernels own = null;
+    try {
+      own = kernels.fork(threads);
+      return new BatchRecommender(this, own, histories);
+    } catch (RuntimeException | Error e) {
+      if (own != null) {
+        own.close();
+      }
+      release();
+      throw e;
+    }
+  }
+
   /** The items with their ids, titles and attributes. */
   public Catalogue catalogue() {
     return folder.catalogue();
@@ -158,6 +194,18 @@ public final class Recommender implements AutoCloseable {
 
   /** The autoencoder, or null. Owned by this object. */
   public SparseAutoencoder sae() {
+    return sae;
+  }
+
+  /** The autoencoder that steering needs. */
+  SparseAutoencoder requireSae() {
+    if (sae == null) {
+      throw new IllegalStateException(
+          "the model "
+              + path()
+              + " was opened without an autoencoder; run `rhumb sae` on it, or name its"
+              + " site when opening");
+    }
     return sae;
   }
 

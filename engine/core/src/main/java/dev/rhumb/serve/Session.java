@@ -7,16 +7,13 @@ import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Sae;
-import dev.rhumb.model.Batch;
 import dev.rhumb.model.IncrementalInference;
-import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.Padding;
 import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Concepts;
 import dev.rhumb.steer.Dose;
 import dev.rhumb.steer.Steering;
-import dev.rhumb.steer.SteeringEdit;
 import java.util.Arrays;
 
 /**
@@ -29,31 +26,38 @@ import java.util.Arrays;
  * every answer.
  *
  * <p>Steering never enters the kept keys and values: the plain history stays. At the last position
- * it costs one position from the site on; at all positions the window is run anew.
+ * it costs one position from the site on; at all positions the window is run anew, in a workspace
+ * that the first such request plans.
  *
- * <p>Ownership: closing it frees its memory. Threads: one at a time.
+ * <p>A request makes no garbage and takes no lock, after {@link #warmUp} and while k, the number of
+ * edits and the items denied are no more than before; a history that outgrows 2 T items, or a power
+ * of two times that, copies itself into twice the room. A {@link Dose} makes a few small objects.
+ *
+ * <p>Ownership: closing it frees its memory. Threads: one at a time; a call while another thread's
+ * is under way is refused. Closing is free at any time: a request that is under way ends as usual
+ * and frees the memory when it does.
  */
 public final class Session implements AutoCloseable {
+  /** Items of a history that is warmed up with at most. */
+  private static final int WARM_ITEMS = 128;
+
   private final Recommender recommender;
   private final Kernels kernels;
   private final Model model;
   private final SparseAutoencoder sae;
   private final IncrementalInference inference;
+  private final TopItems top;
   private final Recommendations answer;
   private final EditTable table = new EditTable(16);
-  private final int[] zeroAndCount = new int[2];
-  private final Buffer seenOffsets;
   private final Buffer editedState;
   private final Buffer indices;
   private final Buffer activations;
   private final int[] listed;
   private final float[] listedValues;
-  private Buffer seen;
-  private Buffer topItems;
-  private Buffer topScores;
-  private int[] history = new int[64];
+  private final Turn turn = new Turn("session", this::free);
+  private SteeredWindow everywhere;
+  private int[] history;
   private int length;
-  private boolean closed;
 
   Session(Recommender recommender, Kernels kernels) {
     this.recommender = recommender;
@@ -62,10 +66,8 @@ public final class Session implements AutoCloseable {
     sae = recommender.sae();
     inference = new IncrementalInference(kernels, model);
     answer = new Recommendations(recommender.catalogue());
-    seenOffsets = kernels.allocate(DType.I32, 2);
-    seen = kernels.allocate(DType.I32, history.length);
-    topItems = kernels.allocate(DType.I32, 10);
-    topScores = kernels.allocate(DType.F32, 10);
+    history = new int[Math.max(64, 2 * model.config().maxLength())];
+    top = new TopItems(kernels, model, history.length);
     int kept = sae == null ? 0 : sae.kept();
     editedState = kernels.allocate(DType.F32, model.config().width());
     indices = kernels.allocate(DType.I32, kept);
@@ -82,7 +84,15 @@ public final class Session implements AutoCloseable {
    *     was
    */
   public void append(int item) {
-    requireOpen();
+    turn.enter();
+    try {
+      take(item);
+    } finally {
+      turn.exit();
+    }
+  }
+
+  private void take(int item) {
     if (item < 1 || item > model.config().items()) {
       throw new IllegalArgumentException(
           "item "
@@ -91,7 +101,7 @@ public final class Session implements AutoCloseable {
               + model.config().items());
     }
     if (length == history.length) {
-      grow();
+      history = Arrays.copyOf(history, 2 * length);
     }
     history[length++] = item;
     int t = model.config().maxLength();
@@ -123,7 +133,15 @@ public final class Session implements AutoCloseable {
 
   /** Forgets the history. */
   public void clear() {
-    requireOpen();
+    turn.enter();
+    try {
+      forget();
+    } finally {
+      turn.exit();
+    }
+  }
+
+  private void forget() {
     length = 0;
     inference.clear();
   }
@@ -138,13 +156,34 @@ public final class Session implements AutoCloseable {
     return inference.length();
   }
 
-  /** The best {@code k} unseen items. */
+  /**
+   * The best {@code k} unseen items.
+   *
+   * @throws IllegalStateException when the history is empty
+   * @throws IllegalArgumentException when k is not from 1 to V
+   */
   public Recommendations recommend(int k) {
-    requireHistory();
-    Events.Request event = Events.beginRequest();
-    Recommendations list = top(k, inference.hidden());
-    Events.end(event, inference.length(), k, -1);
-    return list;
+    return recommend(k, Filter.none());
+  }
+
+  /**
+   * The best {@code k} unseen items that pass a filter.
+   *
+   * @throws IllegalStateException when the history is empty
+   * @throws IllegalArgumentException when k is not from 1 to V, or the filter names an item that
+   *     the catalogue lacks
+   */
+  public Recommendations recommend(int k, Filter filter) {
+    turn.enter();
+    try {
+      requireHistory();
+      Events.Request event = Events.beginRequest();
+      top.find(inference.hidden(), k, history, length, filter, answer);
+      Events.end(event, inference.length(), k, -1);
+      return answer;
+    } finally {
+      turn.exit();
+    }
   }
 
   /**
@@ -154,23 +193,24 @@ public final class Session implements AutoCloseable {
    * @throws IllegalArgumentException when an edit names a feature that the autoencoder lacks
    */
   public Recommendations recommend(int k, Steering steering) {
-    requireHistory();
-    Events.Request event = Events.beginRequest();
-    Recommendations list = steered(k, steering);
-    Events.end(event, inference.length(), k, steering.edits().size());
-    return list;
+    return recommend(k, steering, Filter.none());
   }
 
-  private Recommendations steered(int k, Steering steering) {
-    requireSae().requireFits(model.config());
-    steering.requireIn(sae.features());
-    if (steering.positions() == Steering.Positions.ALL) {
-      return steeredEverywhere(k, steering);
+  /**
+   * The best {@code k} unseen items that pass a filter when the hidden state is steered.
+   *
+   * @throws IllegalStateException when the history is empty, or the model has no autoencoder
+   * @throws IllegalArgumentException when an edit names a feature that the autoencoder lacks, or
+   *     the filter an item that the catalogue lacks
+   */
+  public Recommendations recommend(int k, Steering steering, Filter filter) {
+    turn.enter();
+    try {
+      requireHistory();
+      return steered(k, steering, filter);
+    } finally {
+      turn.exit();
     }
-    steering.fill(table);
-    Buffer state = inference.state(sae.site());
-    sae.steer(kernels, 1, state, table, editedState, indices, activations);
-    return top(k, inference.finish(sae.site(), editedState));
   }
 
   /**
@@ -182,21 +222,42 @@ public final class Session implements AutoCloseable {
    * @throws IllegalArgumentException when the concept is unknown; it offers the nearest names
    */
   public Recommendations recommend(int k, Dose dose) {
-    requireHistory();
+    return recommend(k, dose, Filter.none());
+  }
+
+  /**
+   * The same among the items that pass a filter.
+   *
+   * @throws IllegalStateException when the history is empty, or the model's autoencoder has not
+   *     been explained
+   * @throws IllegalArgumentException when the concept is unknown; it offers the nearest names; or
+   *     when the filter names an item that the catalogue lacks
+   */
+  public Recommendations recommend(int k, Dose dose, Filter filter) {
+    turn.enter();
+    try {
+      requireHistory();
+      return dosed(k, dose, filter);
+    } finally {
+      turn.exit();
+    }
+  }
+
+  private Recommendations dosed(int k, Dose dose, Filter filter) {
     Concepts concepts = recommender.concepts();
     concepts.parts(dose.concept());
     Attributes attributes = recommender.catalogue().attributes();
     int attribute = attributes.find(dose.concept());
     Dose.Search search = dose.search();
     while (search.next()) {
-      Recommendations list = recommend(k, concepts.steer(dose.concept(), search.strength()));
+      Recommendations list = steered(k, concepts.steer(dose.concept(), search.strength()), filter);
       int with = 0;
       for (int i = 0; i < list.count(); i++) {
         with += attributes.has(list.item(i), attribute) ? 1 : 0;
       }
       search.saw(with, list.count());
     }
-    return recommend(k, concepts.steer(dose.concept(), search.strength()));
+    return steered(k, concepts.steer(dose.concept(), search.strength()), filter);
   }
 
   /**
@@ -207,8 +268,17 @@ public final class Session implements AutoCloseable {
    * @return how many
    */
   public int features(int[] features, float[] values) {
-    requireHistory();
-    requireSae().encode(kernels, 1, inference.state(sae.site()), indices, activations);
+    turn.enter();
+    try {
+      requireHistory();
+      return strongest(features, values);
+    } finally {
+      turn.exit();
+    }
+  }
+
+  private int strongest(int[] features, float[] values) {
+    recommender.requireSae().encode(kernels, 1, inference.state(sae.site()), indices, activations);
     indices.get(0, listed, 0, listed.length);
     activations.get(0, listedValues, 0, listed.length);
     int most = Math.min(features.length, values.length);
@@ -240,134 +310,94 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Runs the request path until the compiler is done with it, then forgets what it appended. The
-   * history must be empty.
+   * Runs the request path until the compiler is done with it, then forgets what it appended: plain
+   * and steered answers, filters, features. It is done when for half a second no request has made
+   * garbage and requests have not become faster; that takes one to a few seconds on an idle
+   * machine, a minute at most. Compiled code is the process's: one session's warm-up does for all.
+   * The history must be empty.
    *
+   * @param k of requests
    * @param steering what requests will ask for, or null
    */
   public void warmUp(int k, Steering steering) {
     if (length > 0) {
       throw new IllegalStateException("warm up a session before its first item");
     }
-    int items = model.config().items();
-    for (int round = 0; round < 3_000; round++) {
-      if (length == Math.min(items - 1, model.config().maxLength())) {
-        clear();
-      }
-      append(1 + round % items);
-      recommend(k);
-      if (steering != null) {
-        recommend(k, steering);
-      }
+    int rounds = Math.min(Math.min(model.config().items(), model.config().maxLength()), WARM_ITEMS);
+    int[] listed = new int[this.listed.length];
+    float[] values = new float[listed.length];
+    Filter deny = Filter.deny(1);
+    Filter allow = Filter.allow(1, model.config().items());
+    try {
+      WarmUp.run(
+          () -> {
+            clear();
+            for (int item = 1; item <= rounds; item++) {
+              append(item);
+              recommend(k);
+              recommend(k, deny);
+              recommend(k, allow);
+              if (sae != null) {
+                features(listed, values);
+              }
+              if (steering != null) {
+                recommend(k, steering);
+              }
+            }
+          },
+          rounds);
+    } finally {
+      clear();
     }
-    clear();
   }
 
-  private Recommendations steeredEverywhere(int k, Steering steering) {
-    int n = inference.length();
-    try (SteeringEdit edit = new SteeringEdit(kernels, sae, steering);
-        Batch batch = new Batch(kernels, 1, n);
-        Inference whole = new Inference(kernels, model, 1, n)) {
-      batch.add(history, length - n, n);
-      batch.seal();
-      whole.runTo(edit.site(), batch);
-      edit.apply(batch, whole.state());
-      whole.finish();
-      return top(k, whole.lastHidden());
+  /** The last position's hidden state after the final norm, (D), with steering. */
+  private Buffer steered(Steering steering) {
+    recommender.requireSae().requireFits(model.config());
+    steering.requireIn(sae.features());
+    if (steering.positions() == Steering.Positions.ALL) {
+      if (everywhere == null) {
+        everywhere = new SteeredWindow(kernels, model, sae);
+      }
+      return everywhere.run(history, length - inference.length(), inference.length(), steering);
     }
+    steering.fill(table);
+    Buffer state = inference.state(sae.site());
+    sae.steer(kernels, 1, state, table, editedState, indices, activations);
+    return inference.finish(sae.site(), editedState);
   }
 
-  private Recommendations top(int k, Buffer hidden) {
-    int items = model.config().items();
-    if (k < 1 || k > items) {
-      throw new IllegalArgumentException(
-          "k = " + k + " must be from 1 to the " + items + " items of the catalogue");
-    }
-    if (topItems.count() < k) {
-      topItems.close();
-      topScores.close();
-      topItems = kernels.allocate(DType.I32, k);
-      topScores = kernels.allocate(DType.F32, k);
-    }
-    if (answer.items.length < k) {
-      answer.items = new int[k];
-      answer.scores = new float[k];
-    }
-    seen.put(0, history, 0, length);
-    zeroAndCount[1] = length;
-    seenOffsets.put(0, zeroAndCount, 0, 2);
-    long d = model.config().width();
-    kernels
-        .ranking()
-        .topItems(
-            1,
-            d,
-            items + 1L,
-            hidden,
-            d,
-            model.itemTable(),
-            k,
-            seenOffsets,
-            seen,
-            topItems,
-            topScores);
-    topItems.get(0, answer.items, 0, k);
-    topScores.get(0, answer.scores, 0, k);
-    int count = 0;
-    while (count < k && answer.items[count] != 0) {
-      count++;
-    }
-    answer.count = count;
+  private Recommendations steered(int k, Steering steering, Filter filter) {
+    Events.Request event = Events.beginRequest();
+    top.find(steered(steering), k, history, length, filter, answer);
+    Events.end(event, inference.length(), k, steering.edits().size());
     return answer;
   }
 
-  private void grow() {
-    int larger = history.length * 2;
-    Buffer grown = kernels.allocate(DType.I32, larger);
-    seen.close();
-    seen = grown;
-    history = Arrays.copyOf(history, larger);
-  }
-
-  private SparseAutoencoder requireSae() {
-    if (sae == null) {
-      throw new IllegalStateException(
-          "the model "
-              + recommender.path()
-              + " was opened without an autoencoder; run `rhumb sae` on it, or name its"
-              + " site when opening");
-    }
-    return sae;
-  }
-
   private void requireHistory() {
-    requireOpen();
     if (length == 0) {
       throw new IllegalStateException("the history is empty; append an item first");
     }
   }
 
-  private void requireOpen() {
-    if (closed) {
-      throw new IllegalStateException("the session is closed");
-    }
-  }
-
-  /** Frees its memory. Closing twice is harmless. */
+  /**
+   * Frees its memory, or lets the request that another thread has under way free it at its end.
+   * Closing twice is harmless.
+   */
   @Override
   public void close() {
-    if (closed) {
-      return;
-    }
-    closed = true;
+    turn.close();
+  }
+
+  private void free() {
     inference.close();
-    seenOffsets.close();
-    seen.close();
-    topItems.close();
-    topScores.close();
+    top.close();
     editedState.close();
     indices.close();
     activations.close();
+    if (everywhere != null) {
+      everywhere.close();
+    }
     kernels.close();
     recommender.release();
   }

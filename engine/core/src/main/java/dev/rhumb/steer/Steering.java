@@ -55,7 +55,9 @@ public record Steering(
 
   /** Refuses an edit of a feature that an autoencoder of so many lacks. */
   public Steering requireIn(int features) {
-    for (Edit edit : edits) {
+    // No iterator: a request makes no garbage.
+    for (int i = 0; i < edits.size(); i++) {
+      Edit edit = edits.get(i);
       if (edit.feature() >= features) {
         throw new IllegalArgumentException(
             "steering: there is no feature "

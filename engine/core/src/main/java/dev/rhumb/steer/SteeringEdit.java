@@ -20,27 +20,32 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
   private final Kernels kernels;
   private final int block;
   private final SparseAutoencoder sae;
-  private final Steering.Positions positions;
   private final EditTable table;
   private final Buffer values;
   private final Buffer indices;
   private final Buffer ids;
   private final Buffer last;
   private final int[] lastRows = new int[ROWS];
+  private Steering.Positions positions;
 
   /** Ready for batches of any number of rows: they are worked off in blocks. */
   public SteeringEdit(Kernels kernels, SparseAutoencoder sae, Steering steering) {
     this.kernels = kernels;
     this.sae = sae;
-    positions = steering.requireIn(sae.features()).positions();
     table = new EditTable(steering.edits().size());
-    steering.fill(table);
+    take(steering);
     block = sae.blockRows(ROWS);
     long sparse = (long) block * sae.kept();
     indices = kernels.allocate(DType.I32, sparse);
     values = kernels.allocate(DType.F32, sparse);
     ids = kernels.allocate(DType.I32, block);
     last = kernels.allocate(DType.F32, (long) block * sae.width());
+  }
+
+  /** Takes another steering's place: allocates nothing unless it has more edits than any before. */
+  public void take(Steering steering) {
+    positions = steering.requireIn(sae.features()).positions();
+    steering.fill(table);
   }
 
   @Override
@@ -55,7 +60,7 @@ public final class SteeringEdit implements StateEdit, AutoCloseable {
     for (int from = 0; from < count; from += block) {
       int n = Math.min(block, count - from);
       if (positions == Steering.Positions.ALL) {
-        steer(n, state.slice(from * width, n * width));
+        steer(n, from == 0 ? state : state.slice(from * width, n * width));
         continue;
       }
       for (int i = 0; i < n; i++) {

@@ -6,23 +6,18 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.rhumb.data.Dataset;
-import dev.rhumb.data.DatasetBuilder;
 import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
-import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.BlockStyle;
 import dev.rhumb.model.Inference;
-import dev.rhumb.model.Model;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.ModelFolder;
 import dev.rhumb.model.Padding;
 import dev.rhumb.model.Site;
-import dev.rhumb.model.Tensor;
 import dev.rhumb.model.Wiring;
 import dev.rhumb.sae.SaeArchitecture;
 import dev.rhumb.sae.SparseAutoencoder;
@@ -76,43 +71,8 @@ class SessionTest {
   private Path folder(
       Site site, ModelConfig config, Function<Kernels, SparseAutoencoder> autoencoder) {
     Path folder = temporary.resolve(config.style() + site.folder());
-    DatasetBuilder builder = new DatasetBuilder();
-    for (int item = 1; item <= ITEMS; item++) {
-      builder.add("u", Integer.toString(item), item);
-    }
-    try (Kernels kernels = Kernels.open();
-        Dataset dataset = builder.build("all");
-        Model model = Model.initialise(kernels, config, 3);
-        SparseAutoencoder sae = autoencoder.apply(kernels)) {
-      int number = 0;
-      for (Tensor tensor : model.parameters().tensors()) {
-        scramble(tensor.data(), 0.2f, number++);
-      }
-      scramble(sae.encoderWeights(), 0.5f, 100);
-      scramble(sae.decoderWeights(), 0.5f, 101);
-      scramble(sae.decoderBias(), 0.1f, 102);
-      if (sae.architecture() == SaeArchitecture.GATED) {
-        scramble(sae.magnitudeScale(), 0.3f, 103);
-        scramble(sae.magnitudeBias(), 0.3f, 104);
-      }
-      sae.refresh(kernels);
-      ModelFolder.writeDescription(
-          folder,
-          config,
-          dataset.catalogue(),
-          new ModelFolder.Description("all", dataset.fingerprint(), "none", Map.of()));
-      ModelFolder.writeWeights(folder, model.parameters());
-      sae.save(SparseAutoencoder.folder(folder, site));
-    }
+    RandomFolder.write(folder, config, autoencoder);
     return folder;
-  }
-
-  private static void scramble(Buffer data, float by, int number) {
-    float[] values = data.floats();
-    for (int i = 0; i < values.length; i++) {
-      values[i] += by * (float) Philox.normal(5, 1, number, i);
-    }
-    data.put(0, values, 0, values.length);
   }
 
   /** The top 10 of a history run whole, seen items left out. */
