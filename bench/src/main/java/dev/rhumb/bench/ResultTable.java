@@ -279,7 +279,7 @@ public final class ResultTable {
   }
 
   /** Processor, cores and JVM. */
-  static String machine() throws IOException {
+  public static String machine() throws IOException {
     String processor = System.getProperty("os.arch");
     Path cpu = Path.of("/proc/cpuinfo");
     if (Files.isReadable(cpu)) {
