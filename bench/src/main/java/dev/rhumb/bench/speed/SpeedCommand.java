@@ -214,7 +214,7 @@ public final class SpeedCommand implements Callable<Integer> {
   }
 
   private void progress(String text) {
-    if (System.console() != null && System.getenv("CI") == null && !json) {
+    if (!json && System.console() != null && System.console().isTerminal()) {
       System.err.print("\r\033[K" + text);
     }
   }
