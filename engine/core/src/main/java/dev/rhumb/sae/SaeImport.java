@@ -3,8 +3,6 @@ package dev.rhumb.sae;
 import dev.rhumb.checkpoint.FormatException;
 import dev.rhumb.checkpoint.Safetensors;
 import dev.rhumb.kernels.Buffer;
-import dev.rhumb.kernels.DType;
-import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Site;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -17,6 +15,7 @@ import java.util.regex.Pattern;
 final class SaeImport {
   private static final Pattern HOOK =
       Pattern.compile("blocks\\.(\\d{1,6})\\.hook_(resid_post|mlp_out)");
+  private static final int PART = 1 << 14;
 
   private SaeImport() {}
 
@@ -57,7 +56,7 @@ final class SaeImport {
   }
 
   /** Refuses weights that are not finite, naming the tensor as it is called here. */
-  static void requireFinite(Kernels kernels, SparseAutoencoder sae, Path file) {
+  static void requireFinite(SparseAutoencoder sae, Path file) {
     SaeWeights weights = sae.weights();
     Map<String, Buffer> tensors = new LinkedHashMap<>();
     tensors.put("W_enc", weights.encoder);
@@ -67,18 +66,30 @@ final class SaeImport {
     tensors.put("threshold", weights.threshold);
     tensors.put("r_mag", weights.magnitudeScale);
     tensors.put("b_mag", weights.magnitudeBias);
-    try (Buffer norm = kernels.allocate(DType.F32, 1)) {
-      tensors.forEach(
-          (name, tensor) -> {
-            if (tensor != null) {
-              kernels.dense().squaredNorm(tensor.count(), tensor, norm);
-              if (!Float.isFinite(norm.floats()[0])) {
-                throw new FormatException(
-                    file, "weights", name + " is not finite", "train the SAE anew");
-              }
-            }
-          });
+    tensors.forEach(
+        (name, tensor) -> {
+          if (tensor != null && !finite(tensor)) {
+            throw new FormatException(
+                file, "weights", name + " is not finite", "train the SAE anew");
+          }
+        });
+  }
+
+  /**
+   * By a plain loop: a kernel takes far longer while nothing is compiled, as when a model opens.
+   */
+  private static boolean finite(Buffer tensor) {
+    float[] part = new float[(int) Math.min(PART, tensor.count())];
+    for (long from = 0; from < tensor.count(); from += part.length) {
+      int n = (int) Math.min(part.length, tensor.count() - from);
+      tensor.get(from, part, 0, n);
+      for (int i = 0; i < n; i++) {
+        if (!Float.isFinite(part[i])) {
+          return false;
+        }
+      }
     }
+    return true;
   }
 
   /**

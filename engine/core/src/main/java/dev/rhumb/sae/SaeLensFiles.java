@@ -142,7 +142,7 @@ final class SaeLensFiles {
         fill(in, sae.weights(), form);
         SaeImport.carryOver(sae.weights(), form.rescaled, form.biasApplied, file);
         sae.refresh(kernels);
-        SaeImport.requireFinite(kernels, sae, file);
+        SaeImport.requireFinite(sae, file);
         return sae;
       } catch (RuntimeException e) {
         sae.close();

@@ -109,7 +109,7 @@ final class SparsifyFiles {
         in.copyAsFloats("W_dec", sae.decoderWeights(), features, width);
         in.copyAsFloats("b_dec", sae.decoderBias(), width);
         sae.refresh(kernels);
-        SaeImport.requireFinite(kernels, sae, file);
+        SaeImport.requireFinite(sae, file);
         return sae;
       } catch (RuntimeException e) {
         sae.close();
