@@ -22,8 +22,9 @@ import java.util.Arrays;
  *
  * <p>The model sees at most T items. When an item comes to a full window, the window starts anew
  * with the newest three quarters of T and that item; {@link #window} tells how many items it holds.
- * A model with {@link dev.rhumb.model.Padding} always sees the newest T, and runs them anew for
- * every answer.
+ * The next window is run ahead while this one's last quarter fills, twelve of its items with every
+ * fourth that comes: so most items cost one position, and none the whole window. A model with
+ * {@link dev.rhumb.model.Padding} always sees the newest T, and runs them anew for every answer.
  *
  * <p>Steering never enters the kept keys and values: the plain history stays. At the last position
  * it costs one position from the site on; at all positions the window is run anew, in a workspace
@@ -38,14 +39,21 @@ import java.util.Arrays;
  * and frees the memory when it does.
  */
 public final class Session implements AutoCloseable {
-  /** Items of a history that is warmed up with at most. */
-  private static final int WARM_ITEMS = 128;
+  /** Items of a history that is warmed up with at most, and how many of them are answered. */
+  private static final int WARM_ITEMS = 1026;
+
+  private static final int WARM_ANSWERS = 64;
+
+  /** With every so many items the next window is run on. */
+  private static final int AHEAD = 4;
 
   private final Recommender recommender;
   private final Kernels kernels;
   private final Model model;
   private final SparseAutoencoder sae;
-  private final IncrementalInference inference;
+  private final boolean padded;
+  private IncrementalInference inference;
+  private IncrementalInference next;
   private final TopItems top;
   private final Recommendations answer;
   private final EditTable table = new EditTable(16);
@@ -64,7 +72,9 @@ public final class Session implements AutoCloseable {
     this.kernels = kernels;
     model = recommender.model();
     sae = recommender.sae();
+    padded = model.config().wiring().padding() != Padding.NONE;
     inference = new IncrementalInference(kernels, model);
+    next = padded ? null : new IncrementalInference(kernels, model);
     answer = new Recommendations(recommender.catalogue());
     history = new int[Math.max(64, 2 * model.config().maxLength())];
     top = new TopItems(kernels, model, history.length);
@@ -105,15 +115,42 @@ public final class Session implements AutoCloseable {
     }
     history[length++] = item;
     int t = model.config().maxLength();
-    if (inference.length() < t) {
-      inference.append(item);
+    if (padded) {
+      takePadded(item, t);
       return;
     }
-    boolean padded = model.config().wiring().padding() != Padding.NONE;
-    int kept = padded ? t - 1 : t * 3 / 4;
-    inference.clear();
-    for (int i = length - 1 - kept; i < length; i++) {
-      inference.append(history[i]);
+    if (inference.length() == t) {
+      IncrementalInference full = inference;
+      inference = next;
+      next = full;
+      next.clear();
+    }
+    inference.append(item);
+    runAhead(t);
+  }
+
+  /** A window of the newest T items: all are run anew when an answer is asked for. */
+  private void takePadded(int item, int t) {
+    if (inference.length() == t) {
+      inference.clear();
+      for (int i = length - t; i < length - 1; i++) {
+        inference.append(history[i]);
+      }
+    }
+    inference.append(item);
+  }
+
+  /** Runs items of the next window, so that it holds all of its own when this one is full. */
+  private void runAhead(int t) {
+    int kept = t * 3 / 4;
+    int filled = inference.length() - kept;
+    if (filled > 0) {
+      int first = length - inference.length() + t - kept;
+      int round = filled < t - kept ? filled / AHEAD * AHEAD : filled;
+      int due = (int) ((long) kept * round / (t - kept));
+      for (int i = next.length(); i < due; i++) {
+        next.append(history[first + i]);
+      }
     }
   }
 
@@ -144,6 +181,9 @@ public final class Session implements AutoCloseable {
   private void forget() {
     length = 0;
     inference.clear();
+    if (next != null) {
+      next.clear();
+    }
   }
 
   /** Items in the history. */
@@ -323,29 +363,34 @@ public final class Session implements AutoCloseable {
     if (length > 0) {
       throw new IllegalStateException("warm up a session before its first item");
     }
-    int rounds = Math.min(Math.min(model.config().items(), model.config().maxLength()), WARM_ITEMS);
-    int[] listed = new int[this.listed.length];
+    // Past a full window and the room of a short history, where that does not take too long.
+    int appended = Math.min(2 * model.config().maxLength() + 2, WARM_ITEMS);
+    int step = Math.ceilDiv(appended, WARM_ANSWERS);
+    int items = model.config().items();
+    int[] strongest = new int[listed.length];
     float[] values = new float[listed.length];
     Filter deny = Filter.deny(1);
-    Filter allow = Filter.allow(1, model.config().items());
+    Filter allow = Filter.allow(1, items);
     try {
       WarmUp.run(
           () -> {
             clear();
-            for (int item = 1; item <= rounds; item++) {
-              append(item);
-              recommend(k);
-              recommend(k, deny);
-              recommend(k, allow);
-              if (sae != null) {
-                features(listed, values);
-              }
-              if (steering != null) {
-                recommend(k, steering);
+            for (int i = 0; i < appended; i++) {
+              append(1 + i % items);
+              if (i % step == 0) {
+                recommend(k);
+                recommend(k, deny);
+                recommend(k, allow);
+                if (sae != null) {
+                  features(strongest, values);
+                }
+                if (steering != null) {
+                  recommend(k, steering);
+                }
               }
             }
           },
-          rounds);
+          Math.ceilDiv(appended, step));
     } finally {
       clear();
     }
@@ -391,6 +436,9 @@ public final class Session implements AutoCloseable {
 
   private void free() {
     inference.close();
+    if (next != null) {
+      next.close();
+    }
     top.close();
     editedState.close();
     indices.close();

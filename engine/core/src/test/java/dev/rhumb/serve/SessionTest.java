@@ -156,7 +156,8 @@ class SessionTest {
       Steering.of(edits).staged(EditTable.Stage.PRE_SELECT),
       Steering.of(edits).at(Steering.Positions.ALL)
     };
-    int[] history = {3, 9, 27, 31, 2, 50, 8, 14, 22, 5, 17, 40, 33, 1, 20};
+    // The window starts anew twice.
+    int[] history = {3, 9, 27, 31, 2, 50, 8, 14, 22, 5, 17, 40, 33, 1, 20, 44, 6};
     float[] scores = new float[10];
     try (Recommender recommender = Recommender.open(folder);
         Session session = recommender.newSession()) {
@@ -173,6 +174,39 @@ class SessionTest {
             assertEquals(expected[i], answer.item(i), what + " " + n + " " + steering);
             assertEquals(scores[i], answer.score(i), 1e-4);
             assertEquals(Integer.toString(answer.item(i)), answer.id(i));
+          }
+        }
+      }
+    }
+  }
+
+  /** Long enough a window to be run ahead in several parts, and several windows. */
+  @Test
+  void aWindowThatWasRunAheadIsThatOfAFreshSession() {
+    int t = 44;
+    Path folder =
+        folder(Site.LAST, new ModelConfig(BlockStyle.SASREC, ITEMS, D, 2, 2, t, 24, 0.1f, 1e-5f));
+    int[] history = new java.util.Random(9).ints(3 * t, 1, 30).toArray();
+    try (Recommender recommender = Recommender.open(folder);
+        Session session = recommender.newSession();
+        Session fresh = recommender.newSession()) {
+      for (int n = 1; n <= history.length; n++) {
+        session.append(history[n - 1]);
+        int from = n - session.window();
+        assertTrue(n <= t ? from == 0 : session.window() > t * 3 / 4, "" + n);
+        if (n > t / 2) {
+          fresh.clear();
+          for (int i = from; i < n; i++) {
+            fresh.append(history[i]);
+          }
+          Recommendations expected = fresh.recommend(10, Filter.deny(Arrays.copyOf(history, from)));
+          float[] scores = scores(expected);
+          int[] items = new int[10];
+          Arrays.setAll(items, expected::item);
+          Recommendations answer = session.recommend(10);
+          assertArrayEquals(scores, scores(answer), "" + n);
+          for (int i = 0; i < items.length; i++) {
+            assertEquals(items[i], answer.item(i), "" + n);
           }
         }
       }
