@@ -11,7 +11,8 @@ public class RequestBenchmark extends WorkloadBenchmark {
   public boolean kept;
 
   /** What is asked for. */
-  @Param public Task.Request.Kind kind;
+  @Param({"PLAIN", "STEERED"})
+  public Task.Request.Kind kind;
 
   /** T. */
   @Param({"50", "200"})

@@ -33,7 +33,7 @@ record Contender(
           false,
           "huge pages",
           Map.of(),
-          List.of("-XX:+UseTransparentHugePages"));
+          List.of("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UseTransparentHugePages"));
 
   /** The folders that the peers' build fills stand for themselves in settings. */
   static final String NATIVE = "{native}";

@@ -1,6 +1,9 @@
 package dev.rhumb.bench.speed;
 
-/** A library that does {@link Task}s, within one process of its own. */
+/**
+ * A library that does {@link Task}s, within one process of its own: one workload at a time, which
+ * is prepared, run and closed by one thread.
+ */
 public interface Library {
   /**
    * Prepares a task.

@@ -96,11 +96,24 @@ final class Race {
     return descriptions;
   }
 
+  /** A peer that fails is left out and said so: the others' figures of a long run are kept. */
+  private boolean opens(WorkerProcess worker, int item) throws IOException {
+    try {
+      return worker.open(item, setting.warm);
+    } catch (IOException e) {
+      if (!worker.contender().peer()) {
+        throw e;
+      }
+      System.err.println("rhumb bench: left out: " + e.getMessage());
+      return false;
+    }
+  }
+
   private void measure(List<WorkerProcess> workers, int item, Map<Contender, Times> into)
       throws IOException {
     List<WorkerProcess> ready = new ArrayList<>();
     for (WorkerProcess worker : workers) {
-      if (worker.open(item, setting.warm)) {
+      if (opens(worker, item)) {
         ready.add(worker);
         into.computeIfAbsent(worker.contender(), key -> new Times()).fork();
       }

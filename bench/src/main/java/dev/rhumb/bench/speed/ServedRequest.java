@@ -1,6 +1,7 @@
 package dev.rhumb.bench.speed;
 
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.serve.BatchRecommender;
 import dev.rhumb.serve.Recommendations;
 import dev.rhumb.serve.Recommender;
 import dev.rhumb.serve.Session;
@@ -8,8 +9,9 @@ import dev.rhumb.steer.Steering;
 import java.nio.file.Path;
 
 /**
- * A {@link Task.Request} to the engine. A kept session's history grows by an item with each run,
- * from three quarters of T to T, and is then, between runs, put back.
+ * A {@link Task.Request} to the engine. One from scratch is a batch of one history. A kept
+ * session's history grows by an item with each run, from three quarters of T to T, and is then,
+ * between runs, put back.
  */
 final class ServedRequest implements Workload {
   private final Task.Request task;
@@ -17,6 +19,7 @@ final class ServedRequest implements Workload {
   private final Path folder;
   private final Recommender recommender;
   private final Session session;
+  private final BatchRecommender batch;
   private final Steering steering;
   private final int[] history;
   private final int[] features;
@@ -34,7 +37,8 @@ final class ServedRequest implements Workload {
     folder = Folders.temporary();
     ServedModel.write(folder, task.model(), task.features(), task.keptFeatures());
     recommender = Recommender.open(folder, ServedModel.SITE, kernels.backend());
-    session = recommender.newSession();
+    session = task.kept() ? recommender.newSession() : null;
+    batch = task.kept() ? null : recommender.newBatch(1, 1);
     steering = task.steering();
     history = task.model().history(0);
     features = new int[task.keptFeatures()];
@@ -58,12 +62,11 @@ final class ServedRequest implements Workload {
 
   @Override
   public void run() {
-    if (task.kept()) {
-      session.append(history[session.length()]);
-    } else {
-      session.clear();
-      append(0, history.length);
+    if (!task.kept()) {
+      last = fromScratch(task.kind() == Task.Request.Kind.STEERED);
+      return;
     }
+    session.append(history[session.length()]);
     switch (task.kind()) {
       case PLAIN -> last = session.recommend(Task.Request.TOP);
       case ENCODED -> {
@@ -74,14 +77,21 @@ final class ServedRequest implements Workload {
     }
   }
 
+  private Recommendations fromScratch(boolean steered) {
+    batch.clear();
+    batch.add(history);
+    return (steered
+            ? batch.recommend(Task.Request.TOP, steering)
+            : batch.recommend(Task.Request.TOP))
+        .getFirst();
+  }
+
   @Override
   public float[] answer() {
     if (last.count() != Task.Request.TOP || !Float.isFinite(last.score(0))) {
       throw new IllegalStateException("wrong answer: a list of " + last.count() + " items");
     }
-    session.clear();
-    append(0, history.length);
-    Recommendations plain = session.recommend(Task.Request.TOP);
+    Recommendations plain = task.kept() ? wholeSession() : fromScratch(false);
     float[] answer = new float[2 * Task.Request.TOP];
     for (int i = 0; i < Task.Request.TOP; i++) {
       answer[i] = plain.score(i);
@@ -90,9 +100,19 @@ final class ServedRequest implements Workload {
     return answer;
   }
 
+  private Recommendations wholeSession() {
+    session.clear();
+    append(0, history.length);
+    return session.recommend(Task.Request.TOP);
+  }
+
   @Override
   public void close() {
-    session.close();
+    if (task.kept()) {
+      session.close();
+    } else {
+      batch.close();
+    }
     recommender.close();
     kernels.close();
     Folders.delete(folder);

@@ -328,12 +328,19 @@ public sealed interface Task {
    *
    * @param kept whether the history but its last item was there before, so that one event is added;
    *     a peer computes it whole either way
-   * @param kind what the engine does; for peers the same
+   * @param kind what the engine does; from scratch not {@link Kind#ENCODED}
    */
   record Request(boolean kept, Kind kind, Transformer model, int features, int keptFeatures)
       implements Task {
     /** How long the list is. */
     public static final int TOP = 10;
+
+    /** Refuses what the engine has no call for. */
+    public Request {
+      if (!kept && kind == Kind.ENCODED) {
+        throw new IllegalArgumentException("features are read of a kept session");
+      }
+    }
 
     /** What is asked for. */
     public enum Kind {
