@@ -20,9 +20,15 @@ final class SimdRanking extends Ranking {
   /** Rows of a block. */
   private static final int BLOCK = 16;
 
+  /** Up to this many rows are ranked one by one from a compressed catalogue. */
+  private static final int MOST_PRUNED = 3;
+
   private final Workers workers;
   private final TopBlock[] blocks;
+  private final PrunedItems[] pruned;
   private final Workers.Task task = this::rank;
+  private final Workers.Task prunedTask = this::rankPruned;
+  private final Workers.Task compressTask = this::compressPanel;
 
   // The arguments of the call under way.
   private int rows;
@@ -37,15 +43,171 @@ final class SimdRanking extends Ranking {
   private long excluded;
   private long items;
   private long scores;
+  private BytePanels panels;
 
   SimdRanking(Workers workers) {
     this.workers = workers;
     blocks = new TopBlock[workers.threads()];
     Arrays.setAll(blocks, i -> new TopBlock());
+    pruned = new PrunedItems[workers.threads()];
+    Arrays.setAll(pruned, i -> new PrunedItems());
+  }
+
+  @Override
+  CompressedItems doCompress(int tableRows, int width, Buffer table) {
+    SimdCompressedItems compressed = new SimdCompressedItems(tableRows, width, table);
+    if (compressed.panels != null) {
+      this.tableRows = tableRows;
+      this.width = width;
+      this.table = table.segment().address();
+      panels = compressed.panels;
+      int count = ScorePanels.panels(tableRows);
+      workers.run(count, compressTask);
+      panels.finish(count);
+      panels = null;
+    }
+    return compressed;
+  }
+
+  private void compressPanel(int p, int worker) {
+    int first = p * PANEL;
+    int count = Math.min(PANEL, tableRows - first);
+    panels.begin(p);
+    for (int i = 0; i < count; i++) {
+      panels.put(p, i, table + (first + i) * (width * 4L), 0);
+    }
+    for (int i = count; i < PANEL; i++) {
+      panels.clear(p, i);
+    }
+    if (p == 0) {
+      panels.clear(0, 0);
+    }
   }
 
   @Override
   void doTopItems(
+      int rows,
+      CompressedItems catalogue,
+      Buffer h,
+      long hStride,
+      int k,
+      Buffer excludedOffsets,
+      Buffer excluded,
+      Buffer items,
+      Buffer scores) {
+    panels = ((SimdCompressedItems) catalogue).panels;
+    if (panels == null || rows > MOST_PRUNED) {
+      super.doTopItems(
+          rows, catalogue, h, hStride, k, excludedOffsets, excluded, items, scores);
+      return;
+    }
+    take(
+        rows,
+        catalogue.width(),
+        catalogue.tableRows(),
+        h,
+        hStride,
+        catalogue.table(),
+        k,
+        excludedOffsets,
+        excluded,
+        items,
+        scores);
+    blockRows = 1;
+    workers.run(rows, prunedTask);
+    panels = null;
+  }
+
+  /** The top items of one row. */
+  private void rankPruned(int row, int worker) {
+    long memory = workers.own(worker).reserve(PrunedTop.bytes(tableRows, kept, width));
+    long at = (long) row * kept * 4;
+    int found = pruned[worker].find(row, memory, items + at, scores + at);
+    if (found < 0) {
+      rank(row, worker);
+    } else {
+      fill(at, found);
+    }
+  }
+
+  /** Of the last row that worker 0 pruned, how many chunks were scored in full. */
+  int chunksInFull() {
+    return pruned[0].chunksInFull();
+  }
+
+  /** Items of the catalogue of the call under way. */
+  private final class PrunedItems extends PrunedTop {
+    private int row;
+
+    int find(int row, long memory, long to, long toScores) {
+      this.row = row;
+      return find(panels, tableRows, kept, width, h + row * hStride, memory, to, toScores);
+    }
+
+    @Override
+    boolean exclude(int first, int count, long scores) {
+      return SimdRanking.this.exclude(scores, row, first, count, Float.NaN);
+    }
+
+    @Override
+    void score(int count, long indices, long scores) {
+      long x = h + row * hStride;
+      long bytes = width * 4L;
+      int i = 0;
+      for (; i + 4 <= count; i += 4) {
+        long at = indices + i * 4L;
+        Dots.dots4(
+            x,
+            table + getInt(at) * bytes,
+            table + getInt(at + 4) * bytes,
+            table + getInt(at + 8) * bytes,
+            table + getInt(at + 12) * bytes,
+            width,
+            scores + i * 4L);
+      }
+      for (; i < count; i++) {
+        set(scores + i * 4L, Dots.dot(x, table + getInt(indices + i * 4L) * bytes, width));
+      }
+    }
+
+    @Override
+    void scoreAll(int first, int count, long scores) {
+      for (int i = 0; i < count; i += PANEL) {
+        scorePanel(scores + i * 4L, row, first + i, Math.min(PANEL, count - i));
+      }
+    }
+  }
+
+  @Override
+  void doTopItems(
+      int rows,
+      int width,
+      int tableRows,
+      Buffer h,
+      long hStride,
+      Buffer table,
+      int k,
+      Buffer excludedOffsets,
+      Buffer excluded,
+      Buffer items,
+      Buffer scores) {
+    take(
+        rows,
+        width,
+        tableRows,
+        h,
+        hStride,
+        table,
+        k,
+        excludedOffsets,
+        excluded,
+        items,
+        scores);
+    blockRows = Math.clamp(ceilDiv(rows, workers.threads()), 1, BLOCK);
+    workers.run(ceilDiv(rows, blockRows), task);
+  }
+
+  private void take(
       int rows,
       int width,
       int tableRows,
@@ -71,8 +233,6 @@ final class SimdRanking extends Ranking {
     this.excluded = excluded == null ? 0 : excluded.segment().address();
     this.items = items.segment().address();
     this.scores = scores.segment().address();
-    blockRows = Math.clamp(ceilDiv(rows, workers.threads()), 1, BLOCK);
-    workers.run(ceilDiv(rows, blockRows), task);
   }
 
   /** The top items of a block of rows. */
@@ -93,7 +253,11 @@ final class SimdRanking extends Ranking {
       // A panel of the table is read into the cache for all rows.
       for (int p = 0; p < chunk; p++) {
         for (int r = 0; r < count; r++) {
-          scorePanel(block, r, first + r, item, p, Math.min(PANEL, chunkItems - p * PANEL));
+          scorePanel(
+              block.scores(r) + p * (PANEL * 4L),
+              first + r,
+              item + p * PANEL,
+              Math.min(PANEL, chunkItems - p * PANEL));
         }
       }
       for (int r = 0; r < count; r++) {
@@ -102,10 +266,8 @@ final class SimdRanking extends Ranking {
     }
   }
 
-  private void scorePanel(TopBlock block, int r, int row, int item, int panel, int count) {
-    long to = block.scores(r) + panel * (PANEL * 4L);
-    long from = table + (item + panel * PANEL) * (width * 4L);
-    Dots.dots(h + row * hStride, from, count, width, to);
+  private void scorePanel(long to, int row, int item, int count) {
+    Dots.dots(h + row * hStride, table + item * (width * 4L), count, width, to);
     for (int i = count; i < PANEL; i++) {
       set(to + i * 4L, Float.NaN);
     }
@@ -113,13 +275,13 @@ final class SimdRanking extends Ranking {
 
   private void choose(TopBlock block, int r, int row, int item, int chunkItems) {
     // What is excluded does not count as NaN, then it becomes NaN: no comparison lets that in.
-    exclude(block, r, row, item, chunkItems, 0);
+    exclude(block.scores(r), row, item, chunkItems, 0);
     int nan = block.findNaN(r, chunkItems);
     if (nan >= 0) {
       throw new ArithmeticException(
           "topItems: row " + row + ": the score of item " + (item + nan) + " is NaN");
     }
-    exclude(block, r, row, item, chunkItems, Float.NaN);
+    exclude(block.scores(r), row, item, chunkItems, Float.NaN);
     int chunk = ScorePanels.panels(chunkItems);
     for (int p = 0; p < chunk; p++) {
       ScorePanels.maximaOfNumbers(
@@ -133,10 +295,14 @@ final class SimdRanking extends Ranking {
     }
   }
 
-  /** Sets the scores of the padding item and of the row's excluded ones. */
-  private void exclude(TopBlock block, int r, int row, int item, int chunkItems, float score) {
+  /**
+   * Sets the scores of the padding item and of the row's excluded ones; whether there were any of
+   * these.
+   */
+  private boolean exclude(long scores, int row, int item, int chunkItems, float score) {
+    boolean any = false;
     if (item == 0) {
-      set(block.scores(r), score);
+      set(scores, score);
     }
     if (excluded != 0) {
       int end = getInt(offsets + (row + 1) * 4L);
@@ -144,10 +310,12 @@ final class SimdRanking extends Ranking {
         // Items of other chunks, and numbers that are no items, are out of range.
         int at = getInt(excluded + i * 4L) - item;
         if (at >= 0 && at < chunkItems) {
-          set(block.scores(r) + at * 4L, score);
+          set(scores + at * 4L, score);
+          any = true;
         }
       }
     }
+    return any;
   }
 
   private void fill(long at, int from) {

@@ -72,6 +72,16 @@ final class TopCandidates {
     return count;
   }
 
+  /** The candidates' indices, ascending. */
+  long indices() {
+    return indices;
+  }
+
+  /** The candidates' scores, which the caller may set before it trims or writes them. */
+  long scores() {
+    return scores;
+  }
+
   /**
    * A bound that at least k of the scores pass, score >= bound, or -infinity: about the k-th
    * largest of groups' maxima.
