@@ -5,6 +5,7 @@ import static dev.rhumb.kernels.ScorePanels.VECTORS;
 import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.FLOAT;
 import static dev.rhumb.kernels.Simd.I;
 import static dev.rhumb.kernels.Simd.INT;
 import static dev.rhumb.kernels.Simd.MEMORY;
@@ -26,10 +27,10 @@ import jdk.incubator.vector.VectorOperators;
  *
  * <p><b>Form.</b> Candidate i with weights x and start b (0 for items) has a scale s_i and whole
  * numbers q_i, |q| &lt;= 127, such that x = s_i q_i + e. A row h likewise becomes s_h q_h + r. Both
- * are scaled so that in every block of 16 dimensions |q| &lt;= 181 (Euclidean): by the inequality of
- * Cauchy and Schwarz a block's share of q_h.q_i is then at most 181 * 181 &lt; 2^15, and arithmetic
- * modulo 2^16 gives it exactly. That matters because the Vector API multiplies 16-bit lanes but has
- * no instruction for sums of products of bytes.
+ * are scaled so that in every block of 16 dimensions |q| &lt;= 181 (Euclidean): by the inequality
+ * of Cauchy and Schwarz a block's share of q_h.q_i is then at most 181 * 181 &lt; 2^15, and
+ * arithmetic modulo 2^16 gives it exactly. That matters because the Vector API multiplies 16-bit
+ * lanes but has no instruction for sums of products of bytes.
  *
  * <p><b>Bound.</b> h.x = s_h q_h.x + r.x = s_h s_i q_h.q_i + s_h q_h.e + r.x, so that
  *
@@ -40,8 +41,8 @@ import jdk.incubator.vector.VectorOperators;
  * <pre>b + h.x &lt;= b + s_i (s_h q_h.q_i + |s_h q_h| A + |r| N).</pre>
  *
  * To hold for a score as float32 arithmetic computes it, in any order of its D products (a chain of
- * fused multiply-adds, or lanes that are then joined), the bracket grows by four terms. With n = D +
- * 8 and G the largest |b| / s_i, which the choice of s_i keeps at 2^12 or less:
+ * fused multiply-adds, or lanes that are then joined), the bracket grows by four terms. With n = D
+ * + 8 and G the largest |b| / s_i, which the choice of s_i keeps at 2^12 or less:
  *
  * <ul>
  *   <li>2 n 2^-24 (|h| N + G): such a sum is off by at most n u / (1 - n u) times the sum of the
@@ -55,15 +56,15 @@ import jdk.incubator.vector.VectorOperators;
  * </ul>
  *
  * <p>Nothing overflows while |h|, the bracket and |h| |x| + |b| stay below 2^100; {@link #take}
- * tells, and a row that it refuses must be scored in full. Weights that are not finite make it refuse
- * every row.
+ * tells, and a row that it refuses must be scored in full. Weights that are not finite make it
+ * refuse every row.
  *
- * <p><b>Layout.</b> Panels as {@link ScorePanels} has them: for each four dimensions one int for each
- * candidate, whose byte j, from the least, is q + 128 of dimension 4 g + j. Of such an int w, its
- * 16-bit halves, and those of w &gt;&gt;&gt; 8, are multiplied by constants of the row such that all
- * four products come out: with u the bytes, (u0 + 256 u1) q0 + (u1 + 256 u2) (q1 - 256 q0) + (u2 +
- * 256 u3) (q2 - 256 q1) + u3 (q3 - 256 q2) is u.q modulo 2^16. Two multiplications, two additions and
- * one shift for four products in each of LANES candidates.
+ * <p><b>Layout.</b> Panels as {@link ScorePanels} has them: for each four dimensions one int for
+ * each candidate, whose byte j, from the least, is q + 128 of dimension 4 g + j. Of such an int w,
+ * its 16-bit halves, and those of w &gt;&gt;&gt; 8, are multiplied by constants of the row such
+ * that all four products come out: with u the bytes, (u0 + 256 u1) q0 + (u1 + 256 u2) (q1 - 256 q0)
+ * + (u2 + 256 u3) (q2 - 256 q1) + u3 (q3 - 256 q2) is u.q modulo 2^16. Two multiplications, two
+ * additions and one shift for four products in each of LANES candidates.
  *
  * <p>Ownership: owns its memory. Threads: reading is free; packing needs it quiet, but for {@link
  * #put} into different panels.
@@ -145,6 +146,11 @@ final class BytePanels implements AutoCloseable {
     bytes.requireOpen();
   }
 
+  /** The address of the starts, one float for each candidate. */
+  long starts() {
+    return starts.segment().address();
+  }
+
   /** Begins to fill a panel. */
   void begin(int panel) {
     long at = extremes.segment().address() + panel * 16L;
@@ -161,30 +167,34 @@ final class BytePanels implements AutoCloseable {
   /**
    * Puts a candidate in a place of a panel.
    *
-   * @param weights width floats
+   * @param weights the address of its width floats
    */
   void put(int panel, int place, long weights, float start) {
+    // An array: packing runs once as a rule, before anything is compiled.
+    float[] x = new float[blocks * BLOCK];
+    MemorySegment.copy(MEMORY, FLOAT, weights, x, 0, width);
     double most = 0;
     double reach = 0;
     double square = 0;
-    for (int first = 0; first < width; first += BLOCK) {
+    for (int first = 0; first < x.length; first += BLOCK) {
       double sum = 0;
-      for (int d = first; d < Math.min(first + BLOCK, width); d++) {
-        double x = get(weights + d * 4L);
-        most = Math.max(most, Math.abs(x));
-        sum += x * x;
+      for (int d = first; d < first + BLOCK; d++) {
+        double size = Math.abs(x[d]);
+        most = size > most ? size : most;
+        sum += size * size;
       }
       reach = Math.max(reach, sum);
       square += sum;
     }
     long at = extremes.segment().address() + panel * 16L;
-    if (!(most <= Float.MAX_VALUE && Math.abs(start) <= Float.MAX_VALUE)) {
+    // Written so that NaN counts as not finite.
+    if (!(square <= Double.MAX_VALUE && Math.abs(start) <= Float.MAX_VALUE)) {
       set(at + 8, Float.POSITIVE_INFINITY);
       return;
     }
     double least = Math.max(most / 127, Math.sqrt(reach) / (REACH - ROUNDING));
     float scale = scale(Math.max(least, Math.abs(start) / STARTS));
-    double error = quantise(panel, place, weights, scale);
+    double error = quantise(panel, place, x, scale);
     long i = (long) panel * PANEL + place;
     set(scales.segment().address() + i * 4, scale);
     if (starts.count() > 0) {
@@ -205,21 +215,17 @@ final class BytePanels implements AutoCloseable {
   }
 
   /** Writes a candidate's bytes; |e|^2. */
-  private double quantise(int panel, int place, long weights, float scale) {
+  private double quantise(int panel, int place, float[] x, float scale) {
     long to = bytes.segment().address() + panel * panelBytes() + place * 4L;
     double inverse = 1.0 / scale;
     double error = 0;
-    for (int d = 0; d < blocks * BLOCK; d += 4) {
+    for (int d = 0; d < x.length; d += 4) {
       int packed = 0;
-      for (int j = 0; j < 4; j++) {
-        int q = 0;
-        if (d + j < width) {
-          double x = get(weights + (d + j) * 4L);
-          q = (int) Math.rint(x * inverse);
-          double e = x - (double) scale * q;
-          error += e * e;
-        }
-        packed |= (q + 128) << 8 * j;
+      for (int j = 3; j >= 0; j--) {
+        double q = Math.rint(x[d + j] * inverse);
+        double e = x[d + j] - scale * q;
+        error += e * e;
+        packed = packed << 8 | ((int) q + 128);
       }
       setInt(to, packed);
       to += PANEL * 4L;
@@ -272,6 +278,7 @@ final class BytePanels implements AutoCloseable {
     }
     row.codes = memory;
     row.scale = scale(Math.sqrt(reach) / (REACH - ROUNDING));
+    double inverse = 1.0 / row.scale;
     double rest = 0;
     double whole = 0;
     for (int b = 0; b < blocks; b++) {
@@ -279,10 +286,10 @@ final class BytePanels implements AutoCloseable {
       int sum = 0;
       for (int g = 0; g < BLOCK / 4; g++) {
         int d = b * BLOCK + g * 4;
-        int q0 = code(from, d, row.scale);
-        int q1 = code(from, d + 1, row.scale);
-        int q2 = code(from, d + 2, row.scale);
-        int q3 = code(from, d + 3, row.scale);
+        int q0 = code(from, d, inverse);
+        int q1 = code(from, d + 1, inverse);
+        int q2 = code(from, d + 2, inverse);
+        int q3 = code(from, d + 3, inverse);
         sum += q0 + q1 + q2 + q3;
         rest += rest(from, d, q0, row.scale) + rest(from, d + 1, q1, row.scale);
         rest += rest(from, d + 2, q2, row.scale) + rest(from, d + 3, q3, row.scale);
@@ -306,8 +313,8 @@ final class BytePanels implements AutoCloseable {
     return row.slack <= SAFE;
   }
 
-  private int code(long from, int d, float scale) {
-    return d < width ? (int) Math.rint(get(from + d * 4L) / (double) scale) : 0;
+  private int code(long from, int d, double inverse) {
+    return d < width ? (int) Math.rint(get(from + d * 4L) * inverse) : 0;
   }
 
   private double rest(long from, int d, int q, float scale) {

@@ -6,8 +6,8 @@ package dev.rhumb.kernels;
  * bytes at D 64.
  *
  * <p>Ownership: the caller closes it; closing twice is harmless. The table stays the caller's: it
- * must outlive this object, and whoever changes it compresses it again. Threads: reading is free for
- * any number of siblings ({@link Kernels#fork}); closing needs them quiet.
+ * must outlive this object, and whoever changes it compresses it again. Threads: reading is free
+ * for any number of siblings ({@link Kernels#fork}); closing needs them quiet.
  */
 public class CompressedItems implements AutoCloseable {
   private final int tableRows;

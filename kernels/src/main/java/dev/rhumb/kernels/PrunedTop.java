@@ -2,6 +2,11 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.setInt;
 import static dev.rhumb.kernels.TopBlock.CHUNK;
 
 /**
@@ -27,6 +32,14 @@ abstract class PrunedTop {
   private long scores;
   private long maxima;
   private long memory;
+
+  // The candidates that gave a chunk's first bound, and those that are not among them.
+  private int firstCount;
+  private long firstIndices;
+  private long firstScores;
+  private long otherIndices;
+  private long otherScores;
+  private long otherPlaces;
   private int chunksInFull;
 
   /** Bytes of memory for k of a number of candidates. */
@@ -34,7 +47,13 @@ abstract class PrunedTop {
     int panels = chunk(count);
     return BytePanels.rowBytes(width)
         + panels * (PANEL * 4L + BYTES)
+        + 5L * most(panels) * 4
         + TopCandidates.bytes(kept, panels * PANEL);
+  }
+
+  /** How many candidates of a chunk are scored one by one at most. */
+  private static int most(int panels) {
+    return Simd.roundUp(panels * PANEL / SHARE, LANES);
   }
 
   private static int chunk(int count) {
@@ -47,8 +66,12 @@ abstract class PrunedTop {
   /** Sets the exact scores of some candidates, by index. */
   abstract void score(int count, long indices, long scores);
 
-  /** Sets the exact scores of all candidates of some panels; what fills up the last one is NaN. */
-  abstract void scoreAll(int first, int count, long scores);
+  /**
+   * Sets the exact scores of all candidates of some panels; what fills up the last one is NaN.
+   *
+   * @param maxima room for a vector for each panel, which stays undefined
+   */
+  abstract void scoreAll(int first, int count, long scores, long maxima);
 
   /**
    * Writes a row's top k, in order.
@@ -57,7 +80,14 @@ abstract class PrunedTop {
    *     row: it must be scored in full
    */
   final int find(
-      BytePanels from, int count, int kept, int width, long x, long memory, long to, long toScores) {
+      BytePanels from,
+      int count,
+      int kept,
+      int width,
+      long x,
+      long memory,
+      long to,
+      long toScores) {
     chunksInFull = 0;
     if (!from.take(x, row, memory)) {
       return -1;
@@ -66,7 +96,13 @@ abstract class PrunedTop {
     panels = chunk(count);
     scores = memory + BytePanels.rowBytes(width);
     maxima = scores + panels * (PANEL * 4L);
-    this.memory = maxima + panels * (long) BYTES;
+    firstIndices = maxima + panels * (long) BYTES;
+    long listBytes = most(panels) * 4L;
+    firstScores = firstIndices + listBytes;
+    otherIndices = firstScores + listBytes;
+    otherScores = otherIndices + listBytes;
+    otherPlaces = otherScores + listBytes;
+    this.memory = otherPlaces + listBytes;
     float least = Float.NEGATIVE_INFINITY;
     int saved = 0;
     for (int first = 0; ; first += CHUNK * PANEL) {
@@ -95,6 +131,7 @@ abstract class PrunedTop {
     if (exclude(first, count, scores)) {
       setMaxima(chunk);
     }
+    firstCount = 0;
     float bound = least == Float.NEGATIVE_INFINITY ? firstBound(first, count) : least;
     restart(saved, from, fromScores);
     if (bound != Float.NEGATIVE_INFINITY) {
@@ -106,7 +143,7 @@ abstract class PrunedTop {
       restart(saved, from, fromScores);
     }
     chunksInFull++;
-    scoreAll(first, count, scores);
+    scoreAll(first, count, scores, maxima);
     exclude(first, count, scores);
     setMaxima(chunk);
     bound = Math.max(least, candidates.bound(maxima, chunk));
@@ -125,7 +162,9 @@ abstract class PrunedTop {
     if (!isFew(candidates.count(), count)) {
       return Float.NEGATIVE_INFINITY;
     }
-    scoreFrom(0);
+    score(candidates.count(), candidates.indices(), candidates.scores());
+    firstCount = candidates.count();
+    candidates.save(firstIndices, firstScores);
     return candidates.trim();
   }
 
@@ -138,8 +177,29 @@ abstract class PrunedTop {
     candidates.restore(saved, from, fromScores);
   }
 
-  private void scoreFrom(int at) {
-    score(candidates.count() - at, candidates.indices() + at * 4L, candidates.scores() + at * 4L);
+  /** Scores the candidates from one on, all of one chunk, but for those that have been scored. */
+  private void scoreFrom(int from) {
+    long indices = candidates.indices();
+    long to = candidates.scores();
+    int others = 0;
+    int first = 0;
+    for (int i = from; i < candidates.count(); i++) {
+      int index = getInt(indices + i * 4L);
+      while (first < firstCount && getInt(firstIndices + first * 4L) < index) {
+        first++;
+      }
+      if (first < firstCount && getInt(firstIndices + first * 4L) == index) {
+        set(to + i * 4L, get(firstScores + first * 4L));
+      } else {
+        setInt(otherIndices + others * 4L, index);
+        setInt(otherPlaces + others * 4L, i);
+        others++;
+      }
+    }
+    score(others, otherIndices, otherScores);
+    for (int i = 0; i < others; i++) {
+      set(to + getInt(otherPlaces + i * 4L) * 4L, get(otherScores + i * 4L));
+    }
   }
 
   private void setMaxima(int chunk) {

@@ -30,9 +30,25 @@ public abstract class Sae {
    * fills it. The caller closes it.
    */
   public final PackedEncoder encoder(long capacity, long width) {
+    return encoder(capacity, width, false);
+  }
+
+  /**
+   * Room for an encoder that may also hold its features at a byte for each weight. A TopK of a few
+   * rows then reads those, a quarter of the bytes, and of the weights only what a bound leaves in
+   * doubt: the same features and values, bit for bit. It pays where the weights are past the
+   * first-level caches by far, some hundred thousand of them.
+   *
+   * <p>A call uses all weights as ever where it has many rows, a row is not finite or its scores
+   * might pass 2^100, or the width is above 8192; and of some thousand features each part in which
+   * more than a quarter may be among the K best up to there.
+   *
+   * @param compressed whether to; it takes 2.3 times the memory, and packing several times as long
+   */
+  public final PackedEncoder encoder(long capacity, long width, boolean compressed) {
     Check.count("encoder", "capacity", capacity, 1);
     Check.count("encoder", "width", width, 1);
-    return newEncoder((int) capacity, (int) width);
+    return newEncoder((int) capacity, (int) width, compressed);
   }
 
   /**
@@ -709,7 +725,7 @@ public abstract class Sae {
     }
   }
 
-  abstract PackedEncoder newEncoder(int capacity, int width);
+  abstract PackedEncoder newEncoder(int capacity, int width, boolean compressed);
 
   abstract void doPack(
       PackedEncoder target,

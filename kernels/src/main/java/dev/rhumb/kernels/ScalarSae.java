@@ -26,7 +26,7 @@ final class ScalarSae extends Sae {
   private int[] order = new int[0];
 
   @Override
-  PackedEncoder newEncoder(int capacity, int width) {
+  PackedEncoder newEncoder(int capacity, int width, boolean compressed) {
     return new ScalarPackedEncoder(capacity, width);
   }
 

@@ -23,12 +23,21 @@ final class SimdPackedEncoder extends PackedEncoder {
   /** The largest magnitude among the biases. */
   float mostBias;
 
-  SimdPackedEncoder(int capacity, int width) {
+  /** The features at a byte for each weight, or null. */
+  final BytePanels bytes;
+
+  /** The features' weights (features, width), where there are bytes: few are read, each whole. */
+  final Buffer rows;
+
+  SimdPackedEncoder(int capacity, int width, boolean compressed) {
     super(capacity, width);
-    long bytes = ScorePanels.panels(capacity) * ScorePanels.bytes(width);
-    panels = Buffer.host(DType.F32, bytes / 4);
+    long panelBytes = ScorePanels.panels(capacity) * ScorePanels.bytes(width);
+    panels = Buffer.host(DType.F32, panelBytes / 4);
     inputBias = Buffer.host(DType.F32, width);
     names = Buffer.host(DType.I32, capacity);
+    boolean pruned = compressed && BytePanels.takes(width);
+    bytes = pruned ? new BytePanels(capacity, width, true) : null;
+    rows = pruned ? Buffer.host(DType.F32, (long) capacity * width) : null;
   }
 
   @Override
@@ -38,6 +47,10 @@ final class SimdPackedEncoder extends PackedEncoder {
 
   @Override
   public void close() {
+    if (bytes != null) {
+      rows.close();
+      bytes.close();
+    }
     names.close();
     inputBias.close();
     panels.close();

@@ -97,8 +97,7 @@ final class SimdRanking extends Ranking {
       Buffer scores) {
     panels = ((SimdCompressedItems) catalogue).panels;
     if (panels == null || rows > MOST_PRUNED) {
-      super.doTopItems(
-          rows, catalogue, h, hStride, k, excludedOffsets, excluded, items, scores);
+      super.doTopItems(rows, catalogue, h, hStride, k, excludedOffsets, excluded, items, scores);
       return;
     }
     take(
@@ -171,7 +170,7 @@ final class SimdRanking extends Ranking {
     }
 
     @Override
-    void scoreAll(int first, int count, long scores) {
+    void scoreAll(int first, int count, long scores, long maxima) {
       for (int i = 0; i < count; i += PANEL) {
         scorePanel(scores + i * 4L, row, first + i, Math.min(PANEL, count - i));
       }
@@ -191,18 +190,7 @@ final class SimdRanking extends Ranking {
       Buffer excluded,
       Buffer items,
       Buffer scores) {
-    take(
-        rows,
-        width,
-        tableRows,
-        h,
-        hStride,
-        table,
-        k,
-        excludedOffsets,
-        excluded,
-        items,
-        scores);
+    take(rows, width, tableRows, h, hStride, table, k, excludedOffsets, excluded, items, scores);
     blockRows = Math.clamp(ceilDiv(rows, workers.threads()), 1, BLOCK);
     workers.run(ceilDiv(rows, blockRows), task);
   }

@@ -12,11 +12,16 @@ import java.util.Arrays;
 
 /**
  * {@link Sae} on the Vector API. Encoding scores blocks of rows against panels of features and
- * keeps what can be among the K best; steering edits what an encode with room for the edits kept.
+ * keeps what can be among the K best, or a few rows one by one, by {@link PrunedTop}; steering
+ * edits what an encode with room for the edits kept.
  */
 final class SimdSae extends Sae {
+  /** Up to this many rows are encoded one by one from a compressed encoder. */
+  private static final int MOST_PRUNED = 3;
+
   private final Workers workers;
   private final EncodeBlock[] blocks;
+  private final PrunedFeatures[] pruned;
   private final Steering[] steerings;
   private final SimdSaeBackward backward;
   private final SparseRows decoder;
@@ -55,7 +60,9 @@ final class SimdSae extends Sae {
     this.workers = workers;
     blocks = new EncodeBlock[workers.threads()];
     steerings = new Steering[workers.threads()];
+    pruned = new PrunedFeatures[workers.threads()];
     Arrays.setAll(blocks, i -> new EncodeBlock());
+    Arrays.setAll(pruned, i -> new PrunedFeatures());
     Arrays.setAll(steerings, i -> new Steering());
     backward = new SimdSaeBackward(workers);
     decoder = new SparseRows(workers);
@@ -65,8 +72,8 @@ final class SimdSae extends Sae {
   }
 
   @Override
-  PackedEncoder newEncoder(int capacity, int width) {
-    return new SimdPackedEncoder(capacity, width);
+  PackedEncoder newEncoder(int capacity, int width, boolean compressed) {
+    return new SimdPackedEncoder(capacity, width, compressed);
   }
 
   @Override
@@ -97,6 +104,9 @@ final class SimdSae extends Sae {
     int width = encoder.width();
     MemorySegment.copy(bDec.segment(), 0, encoder.inputBias.segment(), 0, width * 4L);
     encoder.named = subset != null;
+    if (encoder.bytes != null) {
+      encoder.bytes.finish(panels);
+    }
     encoder = null;
   }
 
@@ -131,6 +141,23 @@ final class SimdSae extends Sae {
       setInt(names + (p * PANEL + i) * 4L, feature);
     }
     ScorePanels.pad(width, panel, end);
+    if (encoder.bytes != null) {
+      compressPanel(p, end);
+    }
+  }
+
+  private void compressPanel(int p, int end) {
+    encoder.bytes.begin(p);
+    long rowBytes = encoder.width() * 4L;
+    for (int i = 0; i < end; i++) {
+      int feature = taken(p * PANEL + i);
+      long row = encoder.rows.segment().address() + (p * PANEL + i) * rowBytes;
+      MemorySegment.copy(Simd.MEMORY, weights(feature), Simd.MEMORY, row, rowBytes);
+      encoder.bytes.put(p, i, weights(feature), get(bEnc + feature * 4L));
+    }
+    for (int i = end; i < PANEL; i++) {
+      encoder.bytes.clear(p, i);
+    }
   }
 
   private int taken(int i) {
@@ -177,11 +204,26 @@ final class SimdSae extends Sae {
     int first = task * blockRows;
     int count = Math.min(blockRows, rowCount - first);
     long at = first * (kept * 4L);
-    long memory = workers.own(worker).reserve(EncodeBlock.bytes(count, kept, encoder));
+    long memory = workers.own(worker).reserve(encodeBytes(count, kept));
     encode("encodeTopK", worker, first, count, kept, memory, indices + at, values + at);
     for (int i = 0; i < count * kept; i++) {
       setActivation(indices + at, values + at, i, indices + at, values + at, i);
     }
+  }
+
+  /** Of the last row that worker 0 pruned, how many chunks were scored in full. */
+  int chunksInFull() {
+    return pruned[0].chunksInFull();
+  }
+
+  private boolean isPruned(int count) {
+    return encoder.bytes != null && count <= MOST_PRUNED;
+  }
+
+  /** Bytes of memory for the top k of a block of rows. */
+  private long encodeBytes(int count, int k) {
+    long bytes = EncodeBlock.bytes(count, k, encoder);
+    return isPruned(count) ? Math.max(bytes, PrunedFeatures.bytes(k, encoder)) : bytes;
   }
 
   /** The top k of a block of rows: packed features and scores as they are. */
@@ -194,6 +236,15 @@ final class SimdSae extends Sae {
       long memory,
       long toIndices,
       long toScores) {
+    boolean done = isPruned(count);
+    for (int r = 0; r < count && done; r++) {
+      long from = x + (first + r) * xStride;
+      long at = r * (k * 4L);
+      done = pruned[worker].find(encoder, k, from, memory, toIndices + at, toScores + at);
+    }
+    if (done) {
+      return;
+    }
     EncodeBlock block = start(worker, first, count, k, memory);
     block.encode(operation, first, toIndices, toScores);
     block.end();
@@ -490,7 +541,7 @@ final class SimdSae extends Sae {
     boolean before = edits.stage() == EditTable.Stage.PRE_SELECT;
     // Each edit can admit at most one feature more than the K best.
     int k = (int) Math.min(encoder.features(), kept + (before ? (long) edits.count() : 0));
-    long blockBytes = EncodeBlock.bytes(count, k, encoder);
+    long blockBytes = encodeBytes(count, k);
     long memory =
         workers
             .own(worker)

@@ -254,6 +254,12 @@ class RefusalTest extends Conformance {
                         c.b("excluded"),
                         c.b("items"),
                         c.b("scores")));
+    new Call("compress")
+        .count("tableRows", 7)
+        .count("width", 5)
+        .floats("table", 35)
+        .body(
+            c -> kernels.ranking().compress(c.n("tableRows"), c.n("width"), c.b("table")).close());
     sae();
     calls.forEach(c -> watched.addAll(c.buffers.values()));
   }
