@@ -39,6 +39,9 @@ public final class SparseAutoencoder implements AutoCloseable {
   /** Entries of lists that are worked on at a time, about. */
   private static final int ENTRIES = 1 << 20;
 
+  /** Weights of an encoder that are past a core's fastest caches. */
+  private static final long WORTH_COMPRESSING = 1 << 18;
+
   private final Site site;
   private final SaeArchitecture architecture;
   private final int kept;
@@ -104,7 +107,12 @@ public final class SparseAutoencoder implements AutoCloseable {
     this.kept = kept;
     this.metadata = java.util.Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
     weights = new SaeWeights(kernels, features, width, architecture);
-    packed = kernels.sae().encoder(features, width);
+    // A request reads the dictionary for one row alone: by the byte, where it is past the caches.
+    boolean compressed =
+        architecture == SaeArchitecture.TOP_K
+            && (long) features * width >= WORTH_COMPRESSING
+            && kept <= features / 16;
+    packed = kernels.sae().encoder(features, width, compressed);
     thresholds =
         architecture == SaeArchitecture.TOP_K ? null : new ThresholdBuffers(kernels, features);
     refresh(kernels);

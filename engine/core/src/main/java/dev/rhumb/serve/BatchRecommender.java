@@ -53,7 +53,7 @@ public final class BatchRecommender implements AutoCloseable {
     inference = new Inference(kernels, model, histories, rows);
     SparseAutoencoder sae = recommender.sae();
     edit = sae == null ? null : new SteeringEdit(kernels, sae, Steering.of(List.of()));
-    top = new TopItems(kernels, model, 0);
+    top = new TopItems(kernels, model, recommender.compressed(), 0);
     lists = new Recommendations[histories];
     Arrays.setAll(lists, i -> new Recommendations(recommender.catalogue()));
     filters = new Filter[histories];

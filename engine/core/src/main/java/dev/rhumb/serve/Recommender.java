@@ -3,7 +3,9 @@ package dev.rhumb.serve;
 import dev.rhumb.data.Catalogue;
 import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.Backend;
+import dev.rhumb.kernels.CompressedItems;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Settings;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.ModelFolder;
 import dev.rhumb.model.Site;
@@ -14,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.BiFunction;
 import java.util.stream.Collectors;
 
 /**
@@ -24,13 +27,26 @@ import java.util.stream.Collectors;
  * any order. Threads: any number may share a recommender; a session is for one at a time. What
  * requests read of it never changes: they take no lock, and meet no other session's memory. Making
  * and closing sessions locks for a moment.
+ *
+ * <p>A catalogue of 2^17 weights (V x D) or more is also held at a byte for each weight, 0.27 times
+ * its table's size at D 64: lists are found in that and certified from the table, the same to the
+ * bit ({@link dev.rhumb.kernels.Ranking#compress} says when the whole table is read after all). The
+ * setting {@code rhumb.catalogue.compressed=auto|on|off} chooses otherwise. With weights that stay
+ * in the mapped file ({@link #map}) a request then touches a few pages of the table, so that a
+ * catalogue may be larger than memory.
  */
 public final class Recommender implements AutoCloseable {
+  private static final String COMPRESSED = "rhumb.catalogue.compressed";
+
+  /** Weights of a catalogue that are past a core's fastest caches. */
+  private static final long WORTH = 1 << 17;
+
   private final Kernels kernels;
   private final ModelFolder folder;
   private final SparseAutoencoder sae;
   private final FeatureLabels labels;
   private final Concepts concepts;
+  private final CompressedItems compressed;
   private int users = 1;
   private boolean closed;
 
@@ -39,12 +55,14 @@ public final class Recommender implements AutoCloseable {
       ModelFolder folder,
       SparseAutoencoder sae,
       FeatureLabels labels,
-      Concepts concepts) {
+      Concepts concepts,
+      CompressedItems compressed) {
     this.kernels = kernels;
     this.folder = folder;
     this.sae = sae;
     this.labels = labels;
     this.concepts = concepts;
+    this.compressed = compressed;
   }
 
   /**
@@ -57,7 +75,34 @@ public final class Recommender implements AutoCloseable {
    */
   public static Recommender open(Path modelFolder) {
     List<Path> found = SparseAutoencoder.folders(modelFolder);
-    return open(Kernels.open(), modelFolder, found.size() == 1 ? found.getFirst() : null);
+    return open(Kernels.open(), modelFolder, only(found), ModelFolder::open);
+  }
+
+  private static Path only(List<Path> found) {
+    return found.size() == 1 ? found.getFirst() : null;
+  }
+
+  /**
+   * {@link #open(Path)} with the model's weights left in the mapped file, as {@link ModelFolder#map}
+   * says: opened whatever their size, and shared between processes. Only for files that nobody
+   * changes in place.
+   *
+   * @throws dev.rhumb.checkpoint.FormatException when a file is missing or damaged: it names the
+   *     file and the mend
+   */
+  public static Recommender map(Path modelFolder) {
+    return open(
+        Kernels.open(), modelFolder, only(SparseAutoencoder.folders(modelFolder)), ModelFolder::map);
+  }
+
+  /**
+   * The same with one of the model's autoencoders.
+   *
+   * @param autoencoder the name of its folder
+   * @throws IllegalArgumentException when the model has none of that name: it lists those there are
+   */
+  public static Recommender map(Path modelFolder, String autoencoder) {
+    return open(modelFolder, autoencoder, ModelFolder::map);
   }
 
   /**
@@ -67,10 +112,15 @@ public final class Recommender implements AutoCloseable {
    * @throws IllegalArgumentException when the model has none of that name: it lists those there are
    */
   public static Recommender open(Path modelFolder, String autoencoder) {
+    return open(modelFolder, autoencoder, ModelFolder::open);
+  }
+
+  private static Recommender open(
+      Path modelFolder, String autoencoder, BiFunction<Kernels, Path, ModelFolder> opener) {
     List<Path> found = SparseAutoencoder.folders(modelFolder);
     for (Path folder : found) {
       if (folder.getFileName().toString().equals(autoencoder)) {
-        return open(Kernels.open(), modelFolder, folder);
+        return open(Kernels.open(), modelFolder, folder, opener);
       }
     }
     throw new IllegalArgumentException(
@@ -89,14 +139,22 @@ public final class Recommender implements AutoCloseable {
    *     file and the mend
    */
   public static Recommender open(Path modelFolder, Site site, Backend backend) {
-    return open(Kernels.open(backend, 1), modelFolder, SparseAutoencoder.folder(modelFolder, site));
+    return open(
+        Kernels.open(backend, 1),
+        modelFolder,
+        SparseAutoencoder.folder(modelFolder, site),
+        ModelFolder::open);
   }
 
-  private static Recommender open(Kernels kernels, Path modelFolder, Path saeFolder) {
+  private static Recommender open(
+      Kernels kernels,
+      Path modelFolder,
+      Path saeFolder,
+      BiFunction<Kernels, Path, ModelFolder> opener) {
     Deque<AutoCloseable> opened = new ArrayDeque<>();
     opened.push(kernels);
     try {
-      ModelFolder folder = ModelFolder.open(kernels, modelFolder);
+      ModelFolder folder = opener.apply(kernels, modelFolder);
       opened.push(folder);
       SparseAutoencoder sae = null;
       FeatureLabels labels = null;
@@ -110,11 +168,25 @@ public final class Recommender implements AutoCloseable {
           concepts = Concepts.load(saeFolder, labels);
         }
       }
-      return new Recommender(kernels, folder, sae, labels, concepts);
+      CompressedItems compressed = compress(kernels, folder.model());
+      return new Recommender(kernels, folder, sae, labels, concepts, compressed);
     } catch (RuntimeException | Error e) {
       Closing.all(opened, e);
       throw e;
     }
+  }
+
+  /** The catalogue as requests of one row scan it, or null where they take the table. */
+  private static CompressedItems compress(Kernels kernels, Model model) {
+    String value = Settings.get(COMPRESSED);
+    String choice = value == null ? "auto" : value;
+    if (!List.of("auto", "on", "off").contains(choice)) {
+      throw new IllegalArgumentException(COMPRESSED + "=" + value + ": auto, on or off is needed");
+    }
+    long rows = model.config().items() + 1L;
+    long width = model.config().width();
+    boolean compresses = choice.equals("auto") ? rows * width >= WORTH : choice.equals("on");
+    return compresses ? kernels.ranking().compress(rows, width, model.itemTable()) : null;
   }
 
   /** A session with an empty history; the caller closes it. */
@@ -233,6 +305,11 @@ public final class Recommender implements AutoCloseable {
     return folder.model();
   }
 
+  /** The compressed catalogue, or null; owned by this object. */
+  CompressedItems compressed() {
+    return compressed;
+  }
+
   Path path() {
     return folder.folder();
   }
@@ -255,6 +332,9 @@ public final class Recommender implements AutoCloseable {
     all.push(folder);
     if (sae != null) {
       all.push(sae);
+    }
+    if (compressed != null) {
+      all.push(compressed);
     }
     Closing.all(all, null);
   }

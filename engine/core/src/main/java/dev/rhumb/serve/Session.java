@@ -77,7 +77,7 @@ public final class Session implements AutoCloseable {
     next = padded ? null : new IncrementalInference(kernels, model);
     answer = new Recommendations(recommender.catalogue());
     history = new int[Math.max(64, 2 * model.config().maxLength())];
-    top = new TopItems(kernels, model, history.length);
+    top = new TopItems(kernels, model, recommender.compressed(), history.length);
     int kept = sae == null ? 0 : sae.kept();
     editedState = kernels.allocate(DType.F32, model.config().width());
     indices = kernels.allocate(DType.I32, kept);

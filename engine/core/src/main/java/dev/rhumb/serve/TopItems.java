@@ -1,6 +1,7 @@
 package dev.rhumb.serve;
 
 import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.CompressedItems;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Model;
@@ -19,6 +20,7 @@ final class TopItems implements AutoCloseable {
 
   private final Kernels kernels;
   private final Model model;
+  private final CompressedItems compressed;
   private final int[] zeroAndCount = new int[2];
   private final Buffer offsets;
   private Buffer excluded;
@@ -34,9 +36,14 @@ final class TopItems implements AutoCloseable {
   private int[] bestItems = new int[0];
   private float[] bestScores = new float[0];
 
-  TopItems(Kernels kernels, Model model, int excluded) {
+  /**
+   * @param compressed the model's catalogue, or null to scan its table
+   * @param excluded how many items there will be to leave out, about
+   */
+  TopItems(Kernels kernels, Model model, CompressedItems compressed, int excluded) {
     this.kernels = kernels;
     this.model = model;
+    this.compressed = compressed;
     offsets = kernels.allocate(DType.I32, 2);
     this.excluded = kernels.allocate(DType.I32, excluded);
     topItems = kernels.allocate(DType.I32, 10);
@@ -75,7 +82,7 @@ final class TopItems implements AutoCloseable {
       findAllowed(state, k, seen, length, filter.items(), answer);
     } else {
       exclude(seen, length, filter.items());
-      rank(state, items + 1L, model.itemTable(), k, answer.items, answer.scores);
+      rankAll(state, k, answer.items, answer.scores);
       answer.count = count(answer.items, k);
     }
   }
@@ -93,12 +100,28 @@ final class TopItems implements AutoCloseable {
     offsets.put(0, zeroAndCount, 0, 2);
   }
 
+  private void rankAll(Buffer state, int k, int[] items, float[] scores) {
+    if (compressed == null) {
+      rank(state, model.config().items() + 1L, model.itemTable(), k, items, scores);
+    } else {
+      long d = model.config().width();
+      kernels
+          .ranking()
+          .topItems(1, compressed, state, d, k, offsets, excluded, topItems, topScores);
+      take(k, items, scores);
+    }
+  }
+
   private void rank(
       Buffer state, long tableRows, Buffer table, int k, int[] items, float[] scores) {
     long d = model.config().width();
     kernels
         .ranking()
         .topItems(1, d, tableRows, state, d, table, k, offsets, excluded, topItems, topScores);
+    take(k, items, scores);
+  }
+
+  private void take(int k, int[] items, float[] scores) {
     topItems.get(0, items, 0, k);
     topScores.get(0, scores, 0, k);
   }
