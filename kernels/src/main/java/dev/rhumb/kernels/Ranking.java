@@ -37,18 +37,7 @@ public abstract class Ranking {
       Buffer excluded,
       Buffer items,
       Buffer scores) {
-    check(
-        rows,
-        width,
-        tableRows,
-        h,
-        hStride,
-        table,
-        k,
-        excludedOffsets,
-        excluded,
-        items,
-        scores);
+    check(rows, width, tableRows, h, hStride, table, k, excludedOffsets, excluded, items, scores);
     KernelEvents.Launch launch = KernelEvents.begin();
     doTopItems(
         (int) rows,
@@ -67,8 +56,8 @@ public abstract class Ranking {
 
   /**
    * Makes what {@link #topItems(long, CompressedItems, Buffer, long, long, Buffer, Buffer, Buffer,
-   * Buffer)} scans: once for each table, which takes about as long as some hundred scans. The caller
-   * closes it.
+   * Buffer)} scans: once for each table, which takes about as long as some hundred scans. The
+   * caller closes it.
    *
    * @param table (tableRows, width), contiguous; it must outlive the result and not change
    */
@@ -90,12 +79,12 @@ public abstract class Ranking {
    *
    * <ul>
    *   <li>a call of many rows, which share one pass over the table;
-   *   <li>a row, or a table, with a number that is not finite, or whose scores might pass 2^100, and
-   *       a table of more than 8192 columns;
+   *   <li>a row, or a table, with a number that is not finite, or whose scores might pass 2^100,
+   *       and a table of more than 8192 columns;
    *   <li>of some thousand items each part in which more than a quarter may be among the k best of
    *       the items up to there: for a k that is not small against such a part, for scores that lie
-   *       closer together than the bounds, which are some 2 % of |h| |item|, and for items in rising
-   *       order of score;
+   *       closer together than the bounds, which are some 2 % of |h| |item|, and for items in
+   *       rising order of score;
    *   <li>always on the scalar backend.
    * </ul>
    *

@@ -83,16 +83,19 @@ public final class Recommender implements AutoCloseable {
   }
 
   /**
-   * {@link #open(Path)} with the model's weights left in the mapped file, as {@link ModelFolder#map}
-   * says: opened whatever their size, and shared between processes. Only for files that nobody
-   * changes in place.
+   * {@link #open(Path)} with the model's weights left in the mapped file, as {@link
+   * ModelFolder#map} says: opened whatever their size, and shared between processes. Only for files
+   * that nobody changes in place.
    *
    * @throws dev.rhumb.checkpoint.FormatException when a file is missing or damaged: it names the
    *     file and the mend
    */
   public static Recommender map(Path modelFolder) {
     return open(
-        Kernels.open(), modelFolder, only(SparseAutoencoder.folders(modelFolder)), ModelFolder::map);
+        Kernels.open(),
+        modelFolder,
+        only(SparseAutoencoder.folders(modelFolder)),
+        ModelFolder::map);
   }
 
   /**

@@ -94,8 +94,7 @@ class CompressedCatalogueTest {
     assertEquals(full, answers(with("on", () -> Recommender.open(folder))));
     assertEquals(full, answers(with("on", () -> Recommender.map(folder))));
     assertEquals(full, answers(with("off", () -> Recommender.map(folder))));
-    assertEquals(
-        full, answers(with("auto", () -> Recommender.map(folder, Site.LAST.folder()))));
+    assertEquals(full, answers(with("auto", () -> Recommender.map(folder, Site.LAST.folder()))));
   }
 
   @Test
@@ -117,7 +116,7 @@ class CompressedCatalogueTest {
   void requestsAllocateNothing() {
     assumeTrue(
         java.lang.management.ManagementFactory.getThreadMXBean()
-            instanceof com.sun.management.ThreadMXBean bean
+                instanceof com.sun.management.ThreadMXBean bean
             && bean.isThreadAllocatedMemoryEnabled(),
         "this JVM does not count what a thread allocates");
     try (Kernels kernels = Kernels.open()) {
