@@ -244,9 +244,10 @@ public final class ResultTable {
 
   /**
    * Adds a line of means over the parts of a work, such as its seeds, each with the lowest and the
-   * highest; no line while there is one part only.
+   * highest; no line while there is one part only. Called again, the line is made anew.
    */
   public void means(String work) {
+    rows.removeIf(r -> r.work().equals(work) && r.shape().startsWith(MEAN));
     earlier.keySet().removeIf(line -> line.startsWith(work + " | " + MEAN));
     Map<String, List<Result>> byMetric = new LinkedHashMap<>();
     for (Result r : rows) {

@@ -136,5 +136,14 @@ class ResultTableTest {
     again.means("work");
     again.write();
     assertEquals(page, Files.readString(folder.resolve("some.md")));
+    // One more part: its line of means takes the place of the earlier one, which is no part.
+    part(again, "seed 3", .8);
+    again.means("work");
+    again.write();
+    page = Files.readString(folder.resolve("some.md"));
+    assertTrue(
+        page.contains("| work | mean of 3 | 12.50 (12.50 to 12.50) | 0.5000 (0.3000 to 0.8000) |"),
+        page);
+    assertFalse(page.contains("mean of 2"), page);
   }
 }
