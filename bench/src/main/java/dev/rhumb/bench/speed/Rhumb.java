@@ -35,10 +35,11 @@ public final class Rhumb implements Library {
     }
   }
 
+  /** The backend's line without its threads, which each task has its own of. */
   @Override
   public String describe() {
     try (Kernels kernels = open(1)) {
-      return kernels.describe();
+      return kernels.describe().replaceFirst(", \\d+ threads?$", "");
     }
   }
 
