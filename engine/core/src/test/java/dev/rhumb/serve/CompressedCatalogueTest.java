@@ -22,10 +22,12 @@ import java.util.Map;
 import java.util.Random;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A compressed catalogue, and one whose weights stay in the file, are served to the bit. */
+@Tag("allocation")
 class CompressedCatalogueTest {
   private static final String SETTING = "rhumb.catalogue.compressed";
 
