@@ -5,10 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.rhumb.kernels.Backend;
-import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.BlockStyle;
 import dev.rhumb.model.ModelConfig;
 import dev.rhumb.model.Site;
@@ -22,12 +19,10 @@ import java.util.Map;
 import java.util.Random;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A compressed catalogue, and one whose weights stay in the file, are served to the bit. */
-@Tag("allocation")
 class CompressedCatalogueTest {
   private static final String SETTING = "rhumb.catalogue.compressed";
 
@@ -112,32 +107,5 @@ class CompressedCatalogueTest {
         assertThrows(
             IllegalArgumentException.class, () -> with("maybe", () -> Recommender.open(folder)));
     assertTrue(e.getMessage().contains(SETTING + "=maybe"), e.getMessage());
-  }
-
-  @Test
-  void requestsAllocateNothing() {
-    assumeTrue(
-        java.lang.management.ManagementFactory.getThreadMXBean()
-                instanceof com.sun.management.ThreadMXBean bean
-            && bean.isThreadAllocatedMemoryEnabled(),
-        "this JVM does not count what a thread allocates");
-    try (Kernels kernels = Kernels.open()) {
-      assumeTrue(kernels.backend() == Backend.SIMD, "the scalar backend is not meant for speed");
-    }
-    try (Recommender recommender = with("on", () -> Recommender.open(folder));
-        Session session = recommender.newSession()) {
-      session.append(1);
-      long bytes = -1;
-      // A machine that is busy elsewhere may leave the compiler behind for long.
-      for (int round = 0; round < 100 && bytes != 0; round++) {
-        long before = WarmUp.allocated();
-        for (int i = 0; i < 300; i++) {
-          session.recommend(10);
-          session.recommend(10, STEERING);
-        }
-        bytes = WarmUp.allocated() - before;
-      }
-      assertEquals(0, bytes);
-    }
   }
 }
