@@ -167,6 +167,7 @@ public final class LeaveOneOut {
           figures.add("epoch", seconds[seconds.length / 2], "s");
         });
     table.means(name);
+    table.write();
   }
 
   private void judge(Ranker ranker, Figures figures) {
