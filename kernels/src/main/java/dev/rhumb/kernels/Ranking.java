@@ -56,8 +56,7 @@ public abstract class Ranking {
 
   /**
    * Makes what {@link #topItems(long, CompressedItems, Buffer, long, long, Buffer, Buffer, Buffer,
-   * Buffer)} scans: once for each table, which takes about as long as some hundred scans. The
-   * caller closes it.
+   * Buffer)} scans: once for each table, which takes far longer than a scan. The caller closes it.
    *
    * @param table (tableRows, width), contiguous; it must outlive the result and not change
    */
@@ -73,7 +72,7 @@ public abstract class Ranking {
    * The same k best items and scores, bit for bit, as {@link #topItems(long, long, long, Buffer,
    * long, Buffer, long, Buffer, Buffer, Buffer, Buffer)} finds in the table, by a scan of its
    * compressed form: bounds tell which items cannot be among the k best; the others' scores are
-   * computed from the table itself. On a large catalogue it takes about a quarter of the time.
+   * computed from the table itself. It reads about a quarter of the bytes.
    *
    * <p>Scores come from the whole table, as there, where that is faster or the bounds do not hold:
    *
