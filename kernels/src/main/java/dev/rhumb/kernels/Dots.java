@@ -6,7 +6,6 @@ import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 
 import jdk.incubator.vector.FloatVector;
@@ -63,13 +62,26 @@ final class Dots {
     FloatVector sum = FloatVector.zero(F);
     int d = 0;
     for (; d + LANES <= width; d += LANES) {
-      sum = load(a + d * 4L).fma(load(b + d * 4L), sum);
+      sum =
+          FloatVector.fromMemorySegment(F, MEMORY, a + d * 4L, ORDER)
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, b + d * 4L, ORDER), sum);
     }
     if (d < width) {
       VectorMask<Float> mask = F.indexInRange(d, width);
-      sum = load(a + d * 4L, mask).fma(load(b + d * 4L, mask), sum);
+      sum =
+          FloatVector.fromMemorySegment(F, MEMORY, a + d * 4L, ORDER, mask)
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, b + d * 4L, ORDER, mask), sum);
     }
-    return sum(sum);
+    // By halves: the order of reduceLanes(ADD) is not defined for floats.
+    if (LANES > 8) {
+      sum = sum.add(sum.rearrange(BY_8));
+    }
+    if (LANES > 4) {
+      sum = sum.add(sum.rearrange(BY_4));
+    }
+    sum = sum.add(sum.rearrange(BY_2));
+    sum = sum.add(sum.rearrange(BY_1));
+    return sum.lane(0);
   }
 
   /**
@@ -158,19 +170,5 @@ final class Dots {
       all = all.add(all.rearrange(BY_1));
     }
     all.compress(FIRST_OF_QUARTER).intoMemorySegment(MEMORY, to, ORDER, FOUR);
-  }
-
-  /** The sum of the lanes by halves; the order of reduceLanes(ADD) is not defined for floats. */
-  private static float sum(FloatVector x) {
-    FloatVector sum = x;
-    if (LANES > 8) {
-      sum = sum.add(sum.rearrange(BY_8));
-    }
-    if (LANES > 4) {
-      sum = sum.add(sum.rearrange(BY_4));
-    }
-    sum = sum.add(sum.rearrange(BY_2));
-    sum = sum.add(sum.rearrange(BY_1));
-    return sum.lane(0);
   }
 }

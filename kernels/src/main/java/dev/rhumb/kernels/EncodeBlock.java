@@ -4,10 +4,10 @@ import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.ScorePanels.ROWS;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
-import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.TopBlock.CHUNK;
 
 import jdk.incubator.vector.FloatVector;
@@ -98,8 +98,10 @@ final class EncodeBlock {
     boolean finite = true;
     for (int d = 0; d < width; d += LANES) {
       VectorMask<Float> mask = F.indexInRange(d, width);
-      FloatVector value = load(from + d * 4L, mask).sub(load(bias + d * 4L, mask));
-      store(value, row + d * 4L);
+      FloatVector value =
+          FloatVector.fromMemorySegment(F, MEMORY, from + d * 4L, ORDER, mask)
+              .sub(FloatVector.fromMemorySegment(F, MEMORY, bias + d * 4L, ORDER, mask));
+      value.intoMemorySegment(MEMORY, row + d * 4L, ORDER);
       FloatVector size = value.abs();
       finite &= size.compare(VectorOperators.LE, SAFE).allTrue();
       most = most.blend(size, size.compare(VectorOperators.GT, most));

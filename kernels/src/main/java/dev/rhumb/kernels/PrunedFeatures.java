@@ -5,12 +5,13 @@ import static dev.rhumb.kernels.ScorePanels.ROWS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
-import static dev.rhumb.kernels.Simd.store;
 
+import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 
 /**
@@ -48,7 +49,9 @@ final class PrunedFeatures extends PrunedTop {
     long bias = encoder.inputBias.segment().address();
     for (int d = 0; d < width; d += LANES) {
       VectorMask<Float> mask = F.indexInRange(d, width);
-      store(load(from + d * 4L, mask).sub(load(bias + d * 4L, mask)), x + d * 4L);
+      FloatVector.fromMemorySegment(F, MEMORY, from + d * 4L, ORDER, mask)
+          .sub(FloatVector.fromMemorySegment(F, MEMORY, bias + d * 4L, ORDER, mask))
+          .intoMemorySegment(MEMORY, x + d * 4L, ORDER);
     }
     group = 0;
     long rest = x + rowBytes(encoder);

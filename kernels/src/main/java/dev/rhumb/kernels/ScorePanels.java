@@ -8,9 +8,7 @@ import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -122,22 +120,22 @@ final class ScorePanels {
    * only padding, which is at the end, may be NaN.
    */
   private static void maxima(long scores, long maxima) {
-    FloatVector most = load(scores);
+    FloatVector most = FloatVector.fromMemorySegment(F, MEMORY, scores, ORDER);
     for (int v = 1; v < VECTORS; v++) {
-      FloatVector next = load(scores + v * BYTES);
+      FloatVector next = FloatVector.fromMemorySegment(F, MEMORY, scores + v * BYTES, ORDER);
       most = most.blend(next, next.compare(VectorOperators.GT, most));
     }
-    store(most, maxima);
+    most.intoMemorySegment(MEMORY, maxima, ORDER);
   }
 
   /** The maxima over the vectors of a panel's scores, of which any may be NaN. */
   static void maximaOfNumbers(long scores, long maxima) {
     FloatVector most = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
     for (int v = 0; v < VECTORS; v++) {
-      FloatVector next = load(scores + v * BYTES);
+      FloatVector next = FloatVector.fromMemorySegment(F, MEMORY, scores + v * BYTES, ORDER);
       most = most.blend(next, next.compare(VectorOperators.GT, most));
     }
-    store(most, maxima);
+    most.intoMemorySegment(MEMORY, maxima, ORDER);
   }
 
   /**
@@ -160,7 +158,9 @@ final class ScorePanels {
     FloatVector most = FloatVector.zero(F);
     boolean finite = true;
     for (int d = 0; d < width; d += LANES) {
-      FloatVector size = load(from + d * 4L, F.indexInRange(d, width)).abs();
+      FloatVector size =
+          FloatVector.fromMemorySegment(F, MEMORY, from + d * 4L, ORDER, F.indexInRange(d, width))
+              .abs();
       finite &= size.compare(VectorOperators.LE, Float.MAX_VALUE).allTrue();
       most = most.blend(size, size.compare(VectorOperators.GT, most));
     }

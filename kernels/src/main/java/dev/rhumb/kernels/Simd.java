@@ -24,11 +24,13 @@ import jdk.incubator.vector.VectorSpecies;
  * short. Fields that a loop needs go into local variables before it, as any store off the heap may
  * change a field for all that the compiler knows.
  *
- * <p>A vector stays in registers only where all that gives or takes it is inlined. The library's
- * methods always are; those here only while the method that calls them is small to the compiler
- * (some tens of vector operations with all that was inlined before). So hot loops call the library,
- * and stand in methods of some twenty operations each: the first-tier compiler gives up on much
- * longer ones, and at five masked loads.
+ * <p>A vector stays in registers only where all that gives or takes it is inlined, and becomes an
+ * object elsewhere. The library's methods always are inlined; ours only while what the compiler
+ * makes of the outermost method is small (its NodeCountInliningCutoff), and which method is
+ * outermost differs from run to run. So vectors and masks are not passed to our methods, nor
+ * returned by them, where a request comes by; {@link #exp} and {@link #exp2} alone are, from loops
+ * that make a unit of their own. Hot loops stand in methods of some twenty operations each: the
+ * first-tier compiler gives up on much longer ones, and at five masked loads.
  *
  * <p>Sums over the lanes of a vector are spelt out as {@link #sum} and {@link #sums}: the order of
  * {@code reduceLanes(ADD)} is undefined for floats and differs between interpreted and compiled
@@ -110,22 +112,6 @@ final class Simd {
 
   private static VectorShuffle<Float> across(int apart) {
     return VectorShuffle.fromOp(F, i -> (i ^ apart) % LANES);
-  }
-
-  static FloatVector load(long address) {
-    return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER);
-  }
-
-  static FloatVector load(long address, VectorMask<Float> mask) {
-    return FloatVector.fromMemorySegment(F, MEMORY, address, ORDER, mask);
-  }
-
-  static void store(FloatVector vector, long address) {
-    vector.intoMemorySegment(MEMORY, address, ORDER);
-  }
-
-  static void store(FloatVector vector, long address, VectorMask<Float> mask) {
-    vector.intoMemorySegment(MEMORY, address, ORDER, mask);
   }
 
   static float get(long address) {

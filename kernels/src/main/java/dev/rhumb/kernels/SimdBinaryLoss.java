@@ -11,10 +11,8 @@ import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -185,7 +183,7 @@ final class SimdBinaryLoss {
     for (int j = 0; j < negatives; j += LANES) {
       VectorMask<Float> mask = F.indexInRange(j, negatives);
       long at = scores + j * 4L;
-      FloatVector x = load(at, mask);
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER, mask);
       FloatVector u = Simd.exp(x.abs().neg());
       // log(1 + u) = 2 artanh(z), z = u / (2 + u) at most 1/3: the series without its ninth term
       // is off by less than 2^-28 of the result.
@@ -203,9 +201,9 @@ final class SimdBinaryLoss {
       sum = sum.add(y.add(x.max(0)), mask);
       FloatVector one = FloatVector.broadcast(F, 1);
       FloatVector top = u.blend(one, x.compare(VectorOperators.GE, 0f));
-      store(top.div(u.add(1)).mul(share), at, mask);
+      top.div(u.add(1)).mul(share).intoMemorySegment(MEMORY, at, ORDER, mask);
     }
-    store(sum, lanes);
+    sum.intoMemorySegment(MEMORY, lanes, ORDER);
     return Simd.sum(lanes);
   }
 
@@ -228,11 +226,14 @@ final class SimdBinaryLoss {
       VectorMask<Float> mask = F.indexInRange(d, width);
       FloatVector sum = FloatVector.zero(F);
       for (int j = 0; j < negatives; j++) {
-        FloatVector x = load(rowOf(ids + j * 4L) + d * 4L, mask);
+        FloatVector x =
+            FloatVector.fromMemorySegment(F, MEMORY, rowOf(ids + j * 4L) + d * 4L, ORDER, mask);
         sum = FloatVector.broadcast(F, get(weights + j * 4L)).fma(x, sum);
       }
-      sum = FloatVector.broadcast(F, slope).fma(load(target + d * 4L, mask), sum);
-      store(sum, to + d * 4L, mask);
+      sum =
+          FloatVector.broadcast(F, slope)
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, target + d * 4L, ORDER, mask), sum);
+      sum.intoMemorySegment(MEMORY, to + d * 4L, ORDER, mask);
     }
   }
 
@@ -334,13 +335,15 @@ final class SimdBinaryLoss {
 
   private void addRow1(int r, int d, VectorMask<Float> mask) {
     long entry = (long) (r - firstRow) * negatives * 4;
-    FloatVector x = load(h + ((long) r * width + d) * 4, mask);
+    FloatVector x =
+        FloatVector.fromMemorySegment(F, MEMORY, h + ((long) r * width + d) * 4, ORDER, mask);
     for (int j = -1; j < negatives; j++) {
       long id = j < 0 ? targets + r * 4L : drawn + entry + j * 4L;
       long weight = j < 0 ? targetSlopes + (r - firstRow) * 4L : slopes + entry + j * 4L;
       long at = dw + ((long) getInt(id) * width + d) * 4;
       FloatVector g = FloatVector.broadcast(F, get(weight));
-      store(g.fma(x, load(at, mask)), at, mask);
+      g.fma(x, FloatVector.fromMemorySegment(F, MEMORY, at, ORDER, mask))
+          .intoMemorySegment(MEMORY, at, ORDER, mask);
     }
   }
 }

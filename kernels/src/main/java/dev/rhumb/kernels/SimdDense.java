@@ -9,10 +9,8 @@ import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
-import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
 import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
@@ -182,9 +180,11 @@ final class SimdDense extends Dense {
       long at = b + j * 4L;
       FloatVector sum = FloatVector.zero(F);
       for (int p = 0; p < k; p++) {
-        sum = load(at + p * bStride, mask).fma(FloatVector.broadcast(F, get(row + p * 4L)), sum);
+        sum =
+            FloatVector.fromMemorySegment(F, MEMORY, at + p * bStride, ORDER, mask)
+                .fma(FloatVector.broadcast(F, get(row + p * 4L)), sum);
       }
-      store(sum, raw + (j - from) * 4L);
+      sum.intoMemorySegment(MEMORY, raw + (j - from) * 4L, ORDER);
     }
   }
 
@@ -196,15 +196,15 @@ final class SimdDense extends Dense {
     for (int p = 0; p < k; p++) {
       FloatVector x = FloatVector.broadcast(F, get(row + p * 4L));
       long from = at + p * bStride;
-      s0 = x.fma(load(from), s0);
-      s1 = x.fma(load(from + BYTES), s1);
-      s2 = x.fma(load(from + 2 * BYTES), s2);
-      s3 = x.fma(load(from + 3 * BYTES), s3);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, from, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, from + 2 * BYTES, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, from + 3 * BYTES, ORDER), s3);
     }
-    store(s0, raw);
-    store(s1, raw + BYTES);
-    store(s2, raw + 2 * BYTES);
-    store(s3, raw + 3 * BYTES);
+    s0.intoMemorySegment(MEMORY, raw, ORDER);
+    s1.intoMemorySegment(MEMORY, raw + BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, raw + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, raw + 3 * BYTES, ORDER);
   }
 
   // Register tiles.
@@ -345,11 +345,14 @@ final class SimdDense extends Dense {
     for (int i = task * JOIN_ROWS; i < end; i++) {
       for (int j = 0; j < width; j += LANES) {
         long at = packed + ((long) i * width + j) * 4;
-        FloatVector sum = load(at);
+        FloatVector sum = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
         for (int chunk = 1; chunk < chunks; chunk++) {
-          sum = sum.add(load(at + (long) chunk * m * width * 4));
+          sum =
+              sum.add(
+                  FloatVector.fromMemorySegment(
+                      F, MEMORY, at + (long) chunk * m * width * 4, ORDER));
         }
-        store(sum, raw + j * 4L);
+        sum.intoMemorySegment(MEMORY, raw + j * 4L, ORDER);
       }
       finishRow(raw, c + i * cStride, 0, n);
     }
@@ -371,11 +374,13 @@ final class SimdDense extends Dense {
       return;
     }
     for (int j = 0; j < whole; j += LANES) {
-      FloatVector x = load(raw + j * 4L).mul(scale);
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, raw + j * 4L, ORDER).mul(scale);
       if (keep != 0) {
-        x = load(y + j * 4L).fma(FloatVector.broadcast(F, keep), x);
+        x =
+            FloatVector.fromMemorySegment(F, MEMORY, y + j * 4L, ORDER)
+                .fma(FloatVector.broadcast(F, keep), x);
       }
-      store(x, y + j * 4L);
+      x.intoMemorySegment(MEMORY, y + j * 4L, ORDER);
     }
     // One by one: a mask for the rest would be an object wherever this is not inlined.
     for (int j = whole; j < count; j++) {
@@ -388,8 +393,7 @@ final class SimdDense extends Dense {
   private void finish(int rows, long at, int from, int to) {
     for (int j = from; j < to && bias != 0; j += LANES) {
       if (to - j < LANES) {
-        VectorMask<Float> mask = F.indexInRange(j, to);
-        shiftTail(rows, at + (j - from) * 4L, cStride, load(bias + j * 4L, mask), mask);
+        shiftTail(rows, at + (j - from) * 4L, cStride, bias + j * 4L, to - j);
       } else {
         shift(rows, at + (j - from) * 4L, cStride, bias + j * 4L);
       }
@@ -401,7 +405,7 @@ final class SimdDense extends Dense {
 
   /** Adds a vector to one of each row. */
   private static void shift(int rows, long at, long stride, long from) {
-    FloatVector x = load(from);
+    FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, from, ORDER);
     for (int i = 0; i < rows; i++) {
       at &= ADDRESS;
       x.add(FloatVector.fromMemorySegment(F, MEMORY, at, ORDER))
@@ -410,10 +414,14 @@ final class SimdDense extends Dense {
     }
   }
 
-  private static void shiftTail(
-      int rows, long at, long stride, FloatVector x, VectorMask<Float> mask) {
+  /** The same of {@code count} lanes. */
+  private static void shiftTail(int rows, long at, long stride, long from, int count) {
+    VectorMask<Float> mask = F.indexInRange(0, count);
+    FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, from, ORDER, mask);
     for (int i = 0; i < rows; i++) {
-      store(load(at + i * stride, mask).add(x), at + i * stride, mask);
+      FloatVector.fromMemorySegment(F, MEMORY, at + i * stride, ORDER, mask)
+          .add(x)
+          .intoMemorySegment(MEMORY, at + i * stride, ORDER, mask);
     }
   }
 
@@ -432,14 +440,19 @@ final class SimdDense extends Dense {
     workers.run(chunks, (long) rows * cols, sumTask);
     for (int j = 0; j < cols; j += LANES) {
       VectorMask<Float> mask = F.indexInRange(j, cols);
-      FloatVector total = load(packed + j * 4L);
+      FloatVector total = FloatVector.fromMemorySegment(F, MEMORY, packed + j * 4L, ORDER);
       for (int chunk = 1; chunk < chunks; chunk++) {
-        total = total.add(load(packed + ((long) chunk * roundUp(cols, LANES) + j) * 4));
+        total =
+            total.add(
+                FloatVector.fromMemorySegment(
+                    F, MEMORY, packed + ((long) chunk * roundUp(cols, LANES) + j) * 4, ORDER));
       }
       if (beta != 0) {
-        total = load(c + j * 4L, mask).fma(FloatVector.broadcast(F, beta), total);
+        total =
+            FloatVector.fromMemorySegment(F, MEMORY, c + j * 4L, ORDER, mask)
+                .fma(FloatVector.broadcast(F, beta), total);
       }
-      store(total, c + j * 4L, mask);
+      total.intoMemorySegment(MEMORY, c + j * 4L, ORDER, mask);
     }
   }
 
@@ -450,9 +463,11 @@ final class SimdDense extends Dense {
       VectorMask<Float> mask = F.indexInRange(j, n);
       FloatVector sum = FloatVector.zero(F);
       for (int i = chunk * SUM_ROWS; i < end; i++) {
-        sum = sum.add(load(a + i * aStride + j * 4L, mask));
+        sum =
+            sum.add(
+                FloatVector.fromMemorySegment(F, MEMORY, a + i * aStride + j * 4L, ORDER, mask));
       }
-      store(sum, to + j * 4L);
+      sum.intoMemorySegment(MEMORY, to + j * 4L, ORDER);
     }
   }
 
@@ -473,8 +488,10 @@ final class SimdDense extends Dense {
     for (int i = 0; i < elements; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, elements);
       long at = (from + i) * 4;
-      FloatVector y = load(b + at, mask).mul(beta);
-      store(load(a + at, mask).fma(FloatVector.broadcast(F, alpha), y), c + at, mask);
+      FloatVector y = FloatVector.fromMemorySegment(F, MEMORY, b + at, ORDER, mask).mul(beta);
+      FloatVector.fromMemorySegment(F, MEMORY, a + at, ORDER, mask)
+          .fma(FloatVector.broadcast(F, alpha), y)
+          .intoMemorySegment(MEMORY, c + at, ORDER, mask);
     }
   }
 
@@ -498,7 +515,9 @@ final class SimdDense extends Dense {
     DoubleVector low = DoubleVector.zero(D);
     DoubleVector high = low;
     for (int i = 0; i < elements; i += LANES) {
-      FloatVector x = load(a + (from + i) * 4, F.indexInRange(i, elements));
+      FloatVector x =
+          FloatVector.fromMemorySegment(
+              F, MEMORY, a + (from + i) * 4, ORDER, F.indexInRange(i, elements));
       DoubleVector first = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 0);
       DoubleVector second = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 1);
       low = first.fma(first, low);

@@ -2,8 +2,8 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
-import static dev.rhumb.kernels.Simd.load;
-import static dev.rhumb.kernels.Simd.store;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -73,16 +73,20 @@ final class SimdOptimizer extends Optimizer {
     for (int i = 0; i < elements; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, elements);
       long at = (from + i) * 4;
-      FloatVector g = load(gradient + at, mask).mul(gradScale);
-      FloatVector first = load(m + at, mask).mul(beta1);
+      FloatVector g =
+          FloatVector.fromMemorySegment(F, MEMORY, gradient + at, ORDER, mask).mul(gradScale);
+      FloatVector first = FloatVector.fromMemorySegment(F, MEMORY, m + at, ORDER, mask).mul(beta1);
       first = g.fma(FloatVector.broadcast(F, rest1), first);
-      FloatVector second = load(v + at, mask).mul(beta2);
+      FloatVector second = FloatVector.fromMemorySegment(F, MEMORY, v + at, ORDER, mask).mul(beta2);
       second = g.mul(g).fma(FloatVector.broadcast(F, rest2), second);
-      store(first, m + at, mask);
-      store(second, v + at, mask);
+      first.intoMemorySegment(MEMORY, m + at, ORDER, mask);
+      second.intoMemorySegment(MEMORY, v + at, ORDER, mask);
       FloatVector move = first.mul(rate).div(second.mul(scale2).sqrt().add(eps));
-      FloatVector value = load(x + at, mask);
-      store(value.fma(FloatVector.broadcast(F, keep), value).add(move), x + at, mask);
+      FloatVector value = FloatVector.fromMemorySegment(F, MEMORY, x + at, ORDER, mask);
+      value
+          .fma(FloatVector.broadcast(F, keep), value)
+          .add(move)
+          .intoMemorySegment(MEMORY, x + at, ORDER, mask);
     }
   }
 
@@ -102,8 +106,10 @@ final class SimdOptimizer extends Optimizer {
     for (int i = 0; i < elements; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, elements);
       long at = (from + i) * 4;
-      FloatVector before = load(m + at, mask).mul(beta1);
-      store(load(x + at, mask).fma(FloatVector.broadcast(F, rest1), before), m + at, mask);
+      FloatVector before = FloatVector.fromMemorySegment(F, MEMORY, m + at, ORDER, mask).mul(beta1);
+      FloatVector.fromMemorySegment(F, MEMORY, x + at, ORDER, mask)
+          .fma(FloatVector.broadcast(F, rest1), before)
+          .intoMemorySegment(MEMORY, m + at, ORDER, mask);
     }
   }
 }

@@ -11,11 +11,9 @@ import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -166,8 +164,10 @@ final class SimdSaeBackward {
     for (int r = first; r < end; r++) {
       for (int d = 0; d < width; d += LANES) {
         VectorMask<Float> mask = F.indexInRange(d, width);
-        FloatVector value = load(x + r * xStride + d * 4L, mask).sub(load(bDec + d * 4L, mask));
-        store(value, centred + ((long) r * width + d) * 4, mask);
+        FloatVector value =
+            FloatVector.fromMemorySegment(F, MEMORY, x + r * xStride + d * 4L, ORDER, mask)
+                .sub(FloatVector.fromMemorySegment(F, MEMORY, bDec + d * 4L, ORDER, mask));
+        value.intoMemorySegment(MEMORY, centred + ((long) r * width + d) * 4, ORDER, mask);
       }
       slopes(r);
     }
@@ -176,9 +176,13 @@ final class SimdSaeBackward {
         VectorMask<Float> mask = F.indexInRange(d, width);
         FloatVector sum = FloatVector.zero(F);
         for (int r = first; r < end; r++) {
-          sum = sum.add(load(g + ((long) r * width + d) * 4, mask));
+          sum =
+              sum.add(
+                  FloatVector.fromMemorySegment(
+                      F, MEMORY, g + ((long) r * width + d) * 4, ORDER, mask));
         }
-        store(sum, rowSums + ((long) block * roundUp(width, LANES) + d) * 4);
+        sum.intoMemorySegment(
+            MEMORY, rowSums + ((long) block * roundUp(width, LANES) + d) * 4, ORDER);
       }
     }
   }
@@ -251,7 +255,7 @@ final class SimdSaeBackward {
     int end = Math.min(features, first + FEATURES);
     long sums = featureSums + (long) block * roundUp(width, LANES) * 4;
     for (int d = 0; d < width; d += LANES) {
-      store(FloatVector.zero(F), sums + d * 4L);
+      FloatVector.zero(F).intoMemorySegment(MEMORY, sums + d * 4L, ORDER);
     }
     for (int f = first; f < end; f++) {
       int from = getInt(starts + f * 4L);
@@ -283,10 +287,10 @@ final class SimdSaeBackward {
       set(dBEnc + f * 4L, get(dBEnc + f * 4L) + slope);
       for (d = 0; d < width; d += LANES) {
         VectorMask<Float> mask = F.indexInRange(d, width);
-        FloatVector sum = load(sums + d * 4L);
-        store(
-            FloatVector.broadcast(F, slope).fma(load(wEnc + row + d * 4L, mask), sum),
-            sums + d * 4L);
+        FloatVector sum = FloatVector.fromMemorySegment(F, MEMORY, sums + d * 4L, ORDER);
+        FloatVector.broadcast(F, slope)
+            .fma(FloatVector.fromMemorySegment(F, MEMORY, wEnc + row + d * 4L, ORDER, mask), sum)
+            .intoMemorySegment(MEMORY, sums + d * 4L, ORDER);
       }
     }
   }
@@ -348,11 +352,19 @@ final class SimdSaeBackward {
     for (int i = from; i < to; i++) {
       long entry = fired + i * ENTRY;
       long place = ((long) getInt(entry) * width + d) * 4;
-      dec = FloatVector.broadcast(F, get(entry + 4)).fma(load(g + place, mask), dec);
-      enc = FloatVector.broadcast(F, get(entry + 8)).fma(load(centred + place, mask), enc);
+      dec =
+          FloatVector.broadcast(F, get(entry + 4))
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, g + place, ORDER, mask), dec);
+      enc =
+          FloatVector.broadcast(F, get(entry + 8))
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, centred + place, ORDER, mask), enc);
     }
-    store(load(dWDec + at, mask).add(dec), dWDec + at, mask);
-    store(load(dWEnc + at, mask).add(enc), dWEnc + at, mask);
+    FloatVector.fromMemorySegment(F, MEMORY, dWDec + at, ORDER, mask)
+        .add(dec)
+        .intoMemorySegment(MEMORY, dWDec + at, ORDER, mask);
+    FloatVector.fromMemorySegment(F, MEMORY, dWEnc + at, ORDER, mask)
+        .add(enc)
+        .intoMemorySegment(MEMORY, dWEnc + at, ORDER, mask);
   }
 
   /** to += sign times the sum of blocks of width floats. */
@@ -361,10 +373,15 @@ final class SimdSaeBackward {
       VectorMask<Float> mask = F.indexInRange(d, width);
       FloatVector sum = FloatVector.zero(F);
       for (int b = 0; b < blocks; b++) {
-        sum = sum.add(load(from + ((long) b * roundUp(width, LANES) + d) * 4));
+        sum =
+            sum.add(
+                FloatVector.fromMemorySegment(
+                    F, MEMORY, from + ((long) b * roundUp(width, LANES) + d) * 4, ORDER));
       }
       FloatVector scale = FloatVector.broadcast(F, sign);
-      store(scale.fma(sum, load(to + d * 4L, mask)), to + d * 4L, mask);
+      scale
+          .fma(sum, FloatVector.fromMemorySegment(F, MEMORY, to + d * 4L, ORDER, mask))
+          .intoMemorySegment(MEMORY, to + d * 4L, ORDER, mask);
     }
   }
 }

@@ -2,11 +2,11 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.setInt;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -122,8 +122,9 @@ final class SimdSampledSoftmax {
       long to = (long) i * width * 4;
       for (int c = 0; c < width; c += LANES) {
         VectorMask<Float> mask = F.indexInRange(c, width);
-        store(load(from + c * 4L, mask), gathered + to + c * 4L, mask);
-        store(FloatVector.zero(F), gradients + to + c * 4L, mask);
+        FloatVector.fromMemorySegment(F, MEMORY, from + c * 4L, ORDER, mask)
+            .intoMemorySegment(MEMORY, gathered + to + c * 4L, ORDER, mask);
+        FloatVector.zero(F).intoMemorySegment(MEMORY, gradients + to + c * 4L, ORDER, mask);
       }
     }
   }
@@ -135,7 +136,9 @@ final class SimdSampledSoftmax {
       long to = dw + tableOffset(i);
       for (int c = 0; c < width; c += LANES) {
         VectorMask<Float> mask = F.indexInRange(c, width);
-        store(load(to + c * 4L, mask).add(load(from + c * 4L, mask)), to + c * 4L, mask);
+        FloatVector.fromMemorySegment(F, MEMORY, to + c * 4L, ORDER, mask)
+            .add(FloatVector.fromMemorySegment(F, MEMORY, from + c * 4L, ORDER, mask))
+            .intoMemorySegment(MEMORY, to + c * 4L, ORDER, mask);
       }
     }
   }

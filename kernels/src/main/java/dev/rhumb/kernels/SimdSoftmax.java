@@ -12,11 +12,9 @@ import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getDouble;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.roundUp;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setDouble;
-import static dev.rhumb.kernels.Simd.store;
 import static dev.rhumb.kernels.SimdTile.NARROW;
 import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.WIDE;
@@ -331,7 +329,9 @@ final class SimdSoftmax {
     FloatVector toBase2 = FloatVector.broadcast(F, (float) LOG2_E);
     int elements = roundUp(count, NARROW) * width;
     for (int i = 0; i < elements; i += LANES) {
-      store(load(to + i * 4L).mul(toBase2), to + i * 4L);
+      FloatVector.fromMemorySegment(F, MEMORY, to + i * 4L, ORDER)
+          .mul(toBase2)
+          .intoMemorySegment(MEMORY, to + i * 4L, ORDER);
     }
     double most = 0;
     for (int r = 0; r < BLOCK; r++) {
@@ -364,13 +364,15 @@ final class SimdSoftmax {
       long at = room + ROOM;
       score(block, c, count, at, room);
       for (int v = 0; v < cols; v += LANES) {
-        FloatVector y = load(most + v * 4L);
+        FloatVector y = FloatVector.fromMemorySegment(F, MEMORY, most + v * 4L, ORDER);
         for (int i = 0; i < count; i++) {
-          FloatVector x = load(at + i * LINE + v * 4L).add(get(shifts + (c + i) * 4L));
+          FloatVector x =
+              FloatVector.fromMemorySegment(F, MEMORY, at + i * LINE + v * 4L, ORDER)
+                  .add(get(shifts + (c + i) * 4L));
           // A NaN is not greater, and shows in the sum.
           y = y.blend(x, x.compare(VectorOperators.GT, y));
         }
-        store(y, most + v * 4L);
+        y.intoMemorySegment(MEMORY, most + v * 4L, ORDER);
       }
     }
   }
@@ -417,7 +419,7 @@ final class SimdSoftmax {
    * if it is not 0.
    */
   private static void powers(int count, long at, long shifts, long most, long sum) {
-    FloatVector top = load(most);
+    FloatVector top = FloatVector.fromMemorySegment(F, MEMORY, most, ORDER);
     FloatVector total = FloatVector.zero(F);
     for (int c = 0; c < count; c++) {
       at &= ADDRESS;
@@ -467,8 +469,12 @@ final class SimdSoftmax {
     for (int c = 0; c < padded; c += LANES) {
       int panel = c / WIDE * WIDE;
       int panelWidth = Math.min(WIDE, padded - panel);
-      FloatVector x = load(from + c * 4L, F.indexInRange(Math.min(c, width), width));
-      store(x.mul(factor), to + ((long) panel * BLOCK + (long) r * panelWidth + c - panel) * 4);
+      FloatVector x =
+          FloatVector.fromMemorySegment(
+              F, MEMORY, from + c * 4L, ORDER, F.indexInRange(Math.min(c, width), width));
+      x.mul(factor)
+          .intoMemorySegment(
+              MEMORY, to + ((long) panel * BLOCK + (long) r * panelWidth + c - panel) * 4, ORDER);
     }
   }
 
@@ -483,9 +489,13 @@ final class SimdSoftmax {
       VectorMask<Float> mask = F.indexInRange(c, width);
       FloatVector x = FloatVector.zero(F);
       if (classes > 0) {
-        x = load(products + (place * padded + c) * 4).mul(factor);
+        x =
+            FloatVector.fromMemorySegment(F, MEMORY, products + (place * padded + c) * 4, ORDER)
+                .mul(factor);
       }
-      store(load(target + c * 4L, mask).fma(slope, x), dh + (row * width + c) * 4, mask);
+      FloatVector.fromMemorySegment(F, MEMORY, target + c * 4L, ORDER, mask)
+          .fma(slope, x)
+          .intoMemorySegment(MEMORY, dh + (row * width + c) * 4, ORDER, mask);
     }
   }
 
@@ -516,7 +526,9 @@ final class SimdSoftmax {
         for (int c = 0; c < width; c += LANES) {
           VectorMask<Float> mask = F.indexInRange(c, width);
           long at = to + ((long) i * width + c) * 4;
-          store(load(at, mask).add(load(from + c * 4L)), at, mask);
+          FloatVector.fromMemorySegment(F, MEMORY, at, ORDER, mask)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, from + c * 4L, ORDER))
+              .intoMemorySegment(MEMORY, at, ORDER, mask);
         }
       }
     }
@@ -528,9 +540,12 @@ final class SimdSoftmax {
     VectorMask<Float> mask = F.indexInRange(c, width);
     for (int r = 0; r < rows; r++) {
       long at = dTable + ((long) getInt(targets + r * 4L) * width + c) * 4;
-      FloatVector x = load(h + ((long) r * width + c) * 4, mask);
+      FloatVector x =
+          FloatVector.fromMemorySegment(F, MEMORY, h + ((long) r * width + c) * 4, ORDER, mask);
       FloatVector slope = FloatVector.broadcast(F, get(targetSlopes + r * 4L));
-      store(slope.fma(x, load(at, mask)), at, mask);
+      slope
+          .fma(x, FloatVector.fromMemorySegment(F, MEMORY, at, ORDER, mask))
+          .intoMemorySegment(MEMORY, at, ORDER, mask);
     }
   }
 }

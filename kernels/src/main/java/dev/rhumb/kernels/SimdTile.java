@@ -8,9 +8,7 @@ import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
-import static dev.rhumb.kernels.Simd.store;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -170,14 +168,22 @@ final class SimdTile {
     for (int r = 0; r < rows; r++) {
       from &= ADDRESS;
       to &= ADDRESS;
-      FloatVector x0 = load(from).add(load(to));
-      FloatVector x1 = load(from + BYTES).add(load(to + BYTES));
-      FloatVector x2 = load(from + 2 * BYTES).add(load(to + 2 * BYTES));
-      FloatVector x3 = load(from + 3 * BYTES).add(load(to + 3 * BYTES));
-      store(x0, to);
-      store(x1, to + BYTES);
-      store(x2, to + 2 * BYTES);
-      store(x3, to + 3 * BYTES);
+      FloatVector x0 =
+          FloatVector.fromMemorySegment(F, MEMORY, from, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to, ORDER));
+      FloatVector x1 =
+          FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to + BYTES, ORDER));
+      FloatVector x2 =
+          FloatVector.fromMemorySegment(F, MEMORY, from + 2 * BYTES, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to + 2 * BYTES, ORDER));
+      FloatVector x3 =
+          FloatVector.fromMemorySegment(F, MEMORY, from + 3 * BYTES, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to + 3 * BYTES, ORDER));
+      x0.intoMemorySegment(MEMORY, to, ORDER);
+      x1.intoMemorySegment(MEMORY, to + BYTES, ORDER);
+      x2.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+      x3.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
       from += 4 * BYTES;
       to += stride;
     }
@@ -187,10 +193,14 @@ final class SimdTile {
     for (int r = 0; r < rows; r++) {
       from &= ADDRESS;
       to &= ADDRESS;
-      FloatVector x0 = load(from).add(load(to));
-      FloatVector x1 = load(from + BYTES).add(load(to + BYTES));
-      store(x0, to);
-      store(x1, to + BYTES);
+      FloatVector x0 =
+          FloatVector.fromMemorySegment(F, MEMORY, from, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to, ORDER));
+      FloatVector x1 =
+          FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER)
+              .add(FloatVector.fromMemorySegment(F, MEMORY, to + BYTES, ORDER));
+      x0.intoMemorySegment(MEMORY, to, ORDER);
+      x1.intoMemorySegment(MEMORY, to + BYTES, ORDER);
       from += 2 * BYTES;
       to += stride;
     }
@@ -201,7 +211,8 @@ final class SimdTile {
     for (int j = 0; j < cols; j += LANES) {
       VectorMask<Float> mask = F.indexInRange(j, cols);
       for (int i = 0; i < rows; i++) {
-        store(load(from + i * stride + j * 4L, mask), to + i * toStride + j * 4L);
+        FloatVector.fromMemorySegment(F, MEMORY, from + i * stride + j * 4L, ORDER, mask)
+            .intoMemorySegment(MEMORY, to + i * toStride + j * 4L, ORDER);
       }
     }
   }
@@ -218,8 +229,10 @@ final class SimdTile {
       for (int i = 0; i < rows; i++) {
         for (int c = 0; c < width; c += LANES) {
           VectorMask<Float> mask = F.indexInRange(Math.min(j + c, cols), cols);
-          FloatVector x = load(from + i * stride + (j + c) * 4L, mask);
-          store(x, panel + ((long) i * width + c) * 4);
+          FloatVector x =
+              FloatVector.fromMemorySegment(
+                  F, MEMORY, from + i * stride + (j + c) * 4L, ORDER, mask);
+          x.intoMemorySegment(MEMORY, panel + ((long) i * width + c) * 4, ORDER);
         }
       }
     }

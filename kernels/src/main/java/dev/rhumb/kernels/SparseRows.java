@@ -3,11 +3,11 @@ package dev.rhumb.kernels;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -116,21 +116,21 @@ final class SparseRows {
     for (int i = 0; i < count; i++) {
       long row = rows + getInt(indices + i * 4L) * (width * 4L);
       FloatVector factor = FloatVector.broadcast(F, get(factors + i * 4L));
-      s0 = factor.fma(load(row), s0);
-      s1 = factor.fma(load(row + BYTES), s1);
-      s2 = factor.fma(load(row + 2 * BYTES), s2);
-      s3 = factor.fma(load(row + 3 * BYTES), s3);
+      s0 = factor.fma(FloatVector.fromMemorySegment(F, MEMORY, row, ORDER), s0);
+      s1 = factor.fma(FloatVector.fromMemorySegment(F, MEMORY, row + BYTES, ORDER), s1);
+      s2 = factor.fma(FloatVector.fromMemorySegment(F, MEMORY, row + 2 * BYTES, ORDER), s2);
+      s3 = factor.fma(FloatVector.fromMemorySegment(F, MEMORY, row + 3 * BYTES, ORDER), s3);
     }
     if (origin != 0) {
-      s0 = s0.add(load(origin));
-      s1 = s1.add(load(origin + BYTES));
-      s2 = s2.add(load(origin + 2 * BYTES));
-      s3 = s3.add(load(origin + 3 * BYTES));
+      s0 = s0.add(FloatVector.fromMemorySegment(F, MEMORY, origin, ORDER));
+      s1 = s1.add(FloatVector.fromMemorySegment(F, MEMORY, origin + BYTES, ORDER));
+      s2 = s2.add(FloatVector.fromMemorySegment(F, MEMORY, origin + 2 * BYTES, ORDER));
+      s3 = s3.add(FloatVector.fromMemorySegment(F, MEMORY, origin + 3 * BYTES, ORDER));
     }
-    store(s0, to);
-    store(s1, to + BYTES);
-    store(s2, to + 2 * BYTES);
-    store(s3, to + 3 * BYTES);
+    s0.intoMemorySegment(MEMORY, to, ORDER);
+    s1.intoMemorySegment(MEMORY, to + BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
   }
 
   private static void combine1(
@@ -140,11 +140,13 @@ final class SparseRows {
     FloatVector sum = FloatVector.zero(F);
     for (int i = 0; i < count; i++) {
       long row = rows + getInt(indices + i * 4L) * (width * 4L);
-      sum = FloatVector.broadcast(F, get(factors + i * 4L)).fma(load(row, mask), sum);
+      sum =
+          FloatVector.broadcast(F, get(factors + i * 4L))
+              .fma(FloatVector.fromMemorySegment(F, MEMORY, row, ORDER, mask), sum);
     }
     if (origin != 0) {
-      sum = sum.add(load(origin, mask));
+      sum = sum.add(FloatVector.fromMemorySegment(F, MEMORY, origin, ORDER, mask));
     }
-    store(sum, to, mask);
+    sum.intoMemorySegment(MEMORY, to, ORDER, mask);
   }
 }

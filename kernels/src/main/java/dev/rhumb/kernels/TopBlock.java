@@ -2,9 +2,12 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.ScorePanels.PANEL;
 import static dev.rhumb.kernels.Simd.BYTES;
+import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
-import static dev.rhumb.kernels.Simd.load;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 
+import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
@@ -92,7 +95,9 @@ final class TopBlock {
   /** The first NaN among the first {@code count} scores of a row, or -1. */
   int findNaN(int r, int count) {
     for (int i = 0; i < count; i += LANES) {
-      VectorMask<Float> nan = load(scores(r) + i * 4L).test(VectorOperators.IS_NAN);
+      VectorMask<Float> nan =
+          FloatVector.fromMemorySegment(F, MEMORY, scores(r) + i * 4L, ORDER)
+              .test(VectorOperators.IS_NAN);
       int at = i + nan.firstTrue();
       if (nan.anyTrue() && at < count) {
         return at;

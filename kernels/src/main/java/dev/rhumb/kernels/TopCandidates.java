@@ -6,12 +6,12 @@ import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.I;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
-import static dev.rhumb.kernels.Simd.load;
 import static dev.rhumb.kernels.Simd.set;
 import static dev.rhumb.kernels.Simd.setInt;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -98,10 +98,11 @@ final class TopCandidates {
     for (int g = 0; g < groups; g++) {
       FloatVector group = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
       for (int p = g; p < panels; p += groups) {
-        FloatVector next = load(maxima + p * (long) BYTES);
+        FloatVector next =
+            FloatVector.fromMemorySegment(F, MEMORY, maxima + p * (long) BYTES, ORDER);
         group = group.blend(next, next.compare(VectorOperators.GT, group));
       }
-      store(group, spareScores + g * (long) BYTES);
+      group.intoMemorySegment(MEMORY, spareScores + g * (long) BYTES, ORDER);
       least = least.blend(group, group.compare(VectorOperators.LT, least));
       most = most.blend(group, group.compare(VectorOperators.GT, most));
     }
@@ -137,14 +138,13 @@ final class TopCandidates {
   private static int passing(long from, int vectors, float bound) {
     int passing = 0;
     for (int v = 0; v < vectors; v++) {
-      passing += count(load(from + v * (long) BYTES).compare(VectorOperators.GE, bound));
+      VectorMask<Float> passes =
+          FloatVector.fromMemorySegment(F, MEMORY, from + v * (long) BYTES, ORDER)
+              .compare(VectorOperators.GE, bound);
+      // One move and one count, where trueCount stores the mask first.
+      passing += Long.bitCount(passes.toLong());
     }
     return passing;
-  }
-
-  /** How many lanes are set: one move and one count, where trueCount stores the mask first. */
-  private static int count(VectorMask<Float> mask) {
-    return Long.bitCount(mask.toLong());
   }
 
   /** An int that orders as the float does; its own inverse is {@link #value}. */
@@ -168,7 +168,10 @@ final class TopCandidates {
     FloatVector least = FloatVector.broadcast(F, bound);
     int hit = 0;
     for (int p = 0; p < panels; p++) {
-      boolean any = load(maxima + p * (long) BYTES).compare(VectorOperators.GE, least).anyTrue();
+      boolean any =
+          FloatVector.fromMemorySegment(F, MEMORY, maxima + p * (long) BYTES, ORDER)
+              .compare(VectorOperators.GE, least)
+              .anyTrue();
       setInt(hits + hit * 4L, p);
       hit += any ? 1 : 0;
     }
@@ -178,11 +181,14 @@ final class TopCandidates {
       long panel = from + p * (PANEL * 4L);
       IntVector index = IOTA.add(first + p * PANEL);
       for (int v = 0; v < VECTORS; v++) {
-        FloatVector score = load(panel + v * BYTES);
+        FloatVector score = FloatVector.fromMemorySegment(F, MEMORY, panel + v * BYTES, ORDER);
         VectorMask<Float> passes = score.compare(VectorOperators.GE, least);
-        store(score.compress(passes), scores + n * 4L);
-        store(index.reinterpretAsFloats().compress(passes), indices + n * 4L);
-        n += count(passes);
+        score.compress(passes).intoMemorySegment(MEMORY, scores + n * 4L, ORDER);
+        index
+            .reinterpretAsFloats()
+            .compress(passes)
+            .intoMemorySegment(MEMORY, indices + n * 4L, ORDER);
+        n += Long.bitCount(passes.toLong());
         index = index.add(LANES);
       }
     }
@@ -201,17 +207,28 @@ final class TopCandidates {
     int n = this.count;
     IntVector index = IOTA.add(first);
     for (int i = 0; i < count; i += LANES) {
-      FloatVector score = load(from + i * 4L);
+      FloatVector score = FloatVector.fromMemorySegment(F, MEMORY, from + i * 4L, ORDER);
       VectorMask<Float> passes;
       if (i + LANES <= count) {
-        passes = score.compare(VectorOperators.GT, load(thresholds + i * 4L));
+        passes =
+            score.compare(
+                VectorOperators.GT,
+                FloatVector.fromMemorySegment(F, MEMORY, thresholds + i * 4L, ORDER));
       } else {
         VectorMask<Float> there = F.indexInRange(i, count);
-        passes = score.compare(VectorOperators.GT, load(thresholds + i * 4L, there)).and(there);
+        passes =
+            score
+                .compare(
+                    VectorOperators.GT,
+                    FloatVector.fromMemorySegment(F, MEMORY, thresholds + i * 4L, ORDER, there))
+                .and(there);
       }
-      store(score.compress(passes), scores + n * 4L);
-      store(index.reinterpretAsFloats().compress(passes), indices + n * 4L);
-      n += count(passes);
+      score.compress(passes).intoMemorySegment(MEMORY, scores + n * 4L, ORDER);
+      index
+          .reinterpretAsFloats()
+          .compress(passes)
+          .intoMemorySegment(MEMORY, indices + n * 4L, ORDER);
+      n += Long.bitCount(passes.toLong());
       index = index.add(LANES);
     }
     this.count = n;
@@ -233,7 +250,8 @@ final class TopCandidates {
   private static void copy(long from, long to, int floats) {
     int i = 0;
     for (; i + LANES <= floats; i += LANES) {
-      store(load(from + i * 4L), to + i * 4L);
+      FloatVector.fromMemorySegment(F, MEMORY, from + i * 4L, ORDER)
+          .intoMemorySegment(MEMORY, to + i * 4L, ORDER);
     }
     for (; i < floats; i++) {
       set(to + i * 4L, get(from + i * 4L));
@@ -265,7 +283,7 @@ final class TopCandidates {
   }
 
   private float trimMany() {
-    store(FloatVector.broadcast(F, Float.NaN), scores + count * 4L);
+    FloatVector.broadcast(F, Float.NaN).intoMemorySegment(MEMORY, scores + count * 4L, ORDER);
     int vectors = (count + LANES - 1) / LANES;
     float least =
         threshold(
@@ -328,7 +346,7 @@ final class TopCandidates {
   private void findPlaces() {
     FloatVector nan = FloatVector.broadcast(F, Float.NaN);
     for (int v = 0; v < 4; v++) {
-      store(nan, scores + count * 4L + v * BYTES);
+      nan.intoMemorySegment(MEMORY, scores + count * 4L + v * BYTES, ORDER);
     }
     for (int i = 0; i < count; i++) {
       setInt(places + i * 4L, 0);
@@ -348,10 +366,10 @@ final class TopCandidates {
   /** Adds to each candidate's place how many of a group are greater; the sum of all that. */
   private int countGreater(int first) {
     long from = scores + first * 4L;
-    FloatVector s0 = load(from);
-    FloatVector s1 = load(from + BYTES);
-    FloatVector s2 = load(from + 2 * BYTES);
-    FloatVector s3 = load(from + 3 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, from, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER);
+    FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, from + 2 * BYTES, ORDER);
+    FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, from + 3 * BYTES, ORDER);
     int sum = 0;
     for (int i = 0; i < count; i++) {
       FloatVector own = FloatVector.broadcast(F, get(scores + i * 4L));

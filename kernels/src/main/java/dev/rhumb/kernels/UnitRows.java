@@ -4,9 +4,9 @@ import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.D;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
+import static dev.rhumb.kernels.Simd.MEMORY;
+import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
-import static dev.rhumb.kernels.Simd.load;
-import static dev.rhumb.kernels.Simd.store;
 
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
@@ -105,11 +105,14 @@ final class UnitRows {
       FloatVector factor = FloatVector.broadcast(F, Simd.get(perRow + r * 4L));
       for (int i = 0; i < cols; i += LANES) {
         VectorMask<Float> mask = F.indexInRange(i, cols);
-        FloatVector sum = factor.mul(load(w + at + i * 4L, mask));
+        FloatVector sum =
+            factor.mul(FloatVector.fromMemorySegment(F, MEMORY, w + at + i * 4L, ORDER, mask));
         if (beta != 0) {
-          sum = load(dw + at + i * 4L, mask).fma(FloatVector.broadcast(F, beta), sum);
+          sum =
+              FloatVector.fromMemorySegment(F, MEMORY, dw + at + i * 4L, ORDER, mask)
+                  .fma(FloatVector.broadcast(F, beta), sum);
         }
-        store(sum, dw + at + i * 4L, mask);
+        sum.intoMemorySegment(MEMORY, dw + at + i * 4L, ORDER, mask);
       }
     }
   }
@@ -127,8 +130,8 @@ final class UnitRows {
     DoubleVector high = DoubleVector.zero(D);
     for (int i = 0; i < n; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, n);
-      FloatVector x = load(a + i * 4L, mask);
-      FloatVector y = load(b + i * 4L, mask);
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, a + i * 4L, ORDER, mask);
+      FloatVector y = FloatVector.fromMemorySegment(F, MEMORY, b + i * 4L, ORDER, mask);
       low = part(x, 0).fma(part(y, 0), low);
       high = part(x, 1).fma(part(y, 1), high);
     }
@@ -149,7 +152,11 @@ final class UnitRows {
     FloatVector scale = FloatVector.broadcast(F, factor);
     for (int i = 0; i < n; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, n);
-      store(scale.fma(load(x + i * 4L, mask), load(to + i * 4L, mask)), to + i * 4L, mask);
+      scale
+          .fma(
+              FloatVector.fromMemorySegment(F, MEMORY, x + i * 4L, ORDER, mask),
+              FloatVector.fromMemorySegment(F, MEMORY, to + i * 4L, ORDER, mask))
+          .intoMemorySegment(MEMORY, to + i * 4L, ORDER, mask);
     }
   }
 
@@ -157,10 +164,11 @@ final class UnitRows {
     DoubleVector divisor = DoubleVector.broadcast(D, norm);
     for (int i = 0; i < n; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, n);
-      FloatVector value = load(x + i * 4L, mask);
+      FloatVector value = FloatVector.fromMemorySegment(F, MEMORY, x + i * 4L, ORDER, mask);
       var low = part(value, 0).div(divisor).convertShape(VectorOperators.D2F, F, 0);
       var high = part(value, 1).div(divisor).convertShape(VectorOperators.D2F, F, -1);
-      store((FloatVector) low.lanewise(VectorOperators.ADD, high), x + i * 4L, mask);
+      ((FloatVector) low.lanewise(VectorOperators.ADD, high))
+          .intoMemorySegment(MEMORY, x + i * 4L, ORDER, mask);
     }
   }
 }

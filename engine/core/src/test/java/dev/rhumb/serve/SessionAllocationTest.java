@@ -16,25 +16,22 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** After a warm-up, requests allocate nothing on the heap. */
-@Tag("allocation")
 class SessionAllocationTest {
   private static final int ITEMS = 500;
   private static final int T = 24;
-  private static final int FEATURES = 300;
   private static final int ROUNDS = 1_000;
 
   @TempDir Path temporary;
 
   @ParameterizedTest
-  @CsvSource({"SASREC,64,block 0", "MODERN,20,mlp 1"})
-  void requestsAllocateNothing(BlockStyle style, int width, String where) {
+  @CsvSource({"SASREC,500,64,300,block 0", "MODERN,500,20,300,mlp 1", "SASREC,9000,64,9000,last"})
+  void requestsAllocateNothing(BlockStyle style, int items, int width, int features, String where) {
     assumeTrue(
         ManagementFactory.getThreadMXBean() instanceof com.sun.management.ThreadMXBean bean
             && bean.isThreadAllocatedMemorySupported()
@@ -44,8 +41,8 @@ class SessionAllocationTest {
     Path folder = temporary.resolve("model");
     RandomFolder.write(
         folder,
-        ModelConfig.of(style, ITEMS, width, 2, 2, T, 0),
-        kernels -> new SparseAutoencoder(kernels, site, FEATURES, width, 16, Map.of()));
+        ModelConfig.of(style, items, width, 2, 2, T, 0),
+        kernels -> new SparseAutoencoder(kernels, site, features, width, 16, Map.of()));
     List<Edit> edits = List.of(Edit.add(3, 2), Edit.ablate(7), Edit.scale(11, 3));
     Steering steering = Steering.of(edits);
     try (Recommender recommender = Recommender.open(folder, site, Backend.SIMD);
