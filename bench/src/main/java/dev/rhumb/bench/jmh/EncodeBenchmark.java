@@ -13,8 +13,12 @@ public class EncodeBenchmark extends WorkloadBenchmark {
   @Param({"1024", "4096", "16384"})
   public int features;
 
+  /** Whether the engine reads a byte for each weight first. */
+  @Param({"false", "true"})
+  public boolean compressed;
+
   @Override
   Task task() {
-    return new Task.Encode(rows, features, 32, 64);
+    return new Task.Encode(rows, features, 32, 64, compressed);
   }
 }

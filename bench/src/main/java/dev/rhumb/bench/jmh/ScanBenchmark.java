@@ -9,8 +9,12 @@ public class ScanBenchmark extends WorkloadBenchmark {
   @Param({"3706", "27278", "1000000"})
   public int items;
 
+  /** Whether the engine reads a byte for each weight first. */
+  @Param({"false", "true"})
+  public boolean compressed;
+
   @Override
   Task task() {
-    return new Task.Scan(items, 64, 10);
+    return new Task.Scan(items, 64, 10, compressed);
   }
 }

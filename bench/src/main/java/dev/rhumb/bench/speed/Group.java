@@ -97,11 +97,15 @@ public enum Group {
     }
     for (int rows : new int[] {1, 4096}) {
       for (int features : new int[] {1024, 4096, 16_384}) {
-        all.add(new Item(new Task.Encode(rows, features, 32, 64), 1));
+        all.add(new Item(new Task.Encode(rows, features, 32, 64, false), 1));
       }
     }
-    all.add(new Item(new Task.Scan(27_278, 64, 10), 1));
-    all.add(new Item(new Task.Scan(1_000_000, 64, 10), 1));
+    all.add(new Item(new Task.Encode(1, 4096, 32, 64, true), 1));
+    all.add(new Item(new Task.Encode(1, 16_384, 32, 64, true), 1));
+    for (int items : new int[] {3706, 27_278, 1_000_000}) {
+      all.add(new Item(new Task.Scan(items, 64, 10, false), 1));
+      all.add(new Item(new Task.Scan(items, 64, 10, true), 1));
+    }
     for (KernelCase kernel : KernelCase.values()) {
       int rows =
           switch (kernel) {
@@ -121,8 +125,9 @@ public enum Group {
     all.add(new Item(new Task.Gemm("linear", 33, 17, 19, false), 1));
     all.add(new Item(new Task.Gemm("catalogue", 1, 211, 16, true), 1));
     all.add(new Item(new Task.Gemm("catalogue", 7, 211, 16, true), 2));
-    all.add(new Item(new Task.Encode(5, 67, 4, 16), 1));
-    all.add(new Item(new Task.Scan(1009, 16, 10), 1));
+    all.add(new Item(new Task.Encode(5, 67, 4, 16, false), 1));
+    all.add(new Item(new Task.Encode(1, 67, 4, 16, true), 1));
+    all.add(new Item(new Task.Scan(1009, 16, 10, true), 1));
     for (KernelCase kernel : KernelCase.values()) {
       all.add(new Item(new Task.Kernel(kernel, 37, 16), 1));
     }

@@ -2,9 +2,11 @@ package dev.rhumb.bench.speed;
 
 import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.CompressedItems;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
+import dev.rhumb.kernels.Ranking;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
@@ -89,7 +91,7 @@ public final class Rhumb implements Library {
     int d = task.width();
     int features = task.features();
     Buffer zeros = slots.floats(new float[Math.max(features, d)]);
-    PackedEncoder encoder = slots.owned(kernels.sae().encoder(features, d));
+    PackedEncoder encoder = slots.owned(kernels.sae().encoder(features, d, task.compressed()));
     kernels.sae().pack(encoder, features, slots.floats(task.weight()), zeros, zeros, null, 0);
     Buffer x = slots.floats(task.x());
     Buffer values = slots.out((long) rows * kept);
@@ -113,9 +115,14 @@ public final class Rhumb implements Library {
     Buffer scores = slots.out(k);
     Buffer items = slots.outInts(k);
     long rows = task.items() + 1L;
-    return new Made(
-        slots,
-        () -> kernels.ranking().topItems(1, d, rows, h, d, table, k, null, null, items, scores)) {
+    Ranking ranking = kernels.ranking();
+    CompressedItems compressed =
+        task.compressed() ? slots.owned(ranking.compress(rows, d, table)) : null;
+    Runnable run =
+        task.compressed()
+            ? () -> ranking.topItems(1, compressed, h, d, k, null, null, items, scores)
+            : () -> ranking.topItems(1, d, rows, h, d, table, k, null, null, items, scores);
+    return new Made(slots, run) {
       @Override
       public float[] answer() {
         return top(scores, items, k);

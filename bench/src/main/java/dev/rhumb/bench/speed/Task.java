@@ -111,8 +111,11 @@ public sealed interface Task {
   /**
    * The exact K largest of x (rows, D) W^T, W (F, D), of each row, rectified. The answer: the K
    * values of row 0, then their K features.
+   *
+   * @param compressed whether the engine reads a byte for each weight first; peers have no such
+   *     form
    */
-  record Encode(int rows, int features, int kept, int width) implements Task {
+  record Encode(int rows, int features, int kept, int width, boolean compressed) implements Task {
     @Override
     public String work() {
       return "TopK encode";
@@ -120,7 +123,7 @@ public sealed interface Task {
 
     @Override
     public String shape() {
-      return "B " + rows + ", D " + width + ", F " + features + ", K " + kept;
+      return "B " + rows + ", D " + width + ", F " + features + ", K " + kept + form(compressed);
     }
 
     @Override
@@ -130,7 +133,8 @@ public sealed interface Task {
 
     @Override
     public double bytes() {
-      return 4.0 * ((double) rows * width + (double) features * width + 2.0 * rows * kept);
+      double weights = (double) features * width;
+      return 4.0 * ((double) rows * width + 2.0 * rows * kept) + (compressed ? 1 : 4) * weights;
     }
 
     /** x. */
@@ -152,8 +156,10 @@ public sealed interface Task {
   /**
    * The exact k best of h (D) E^T over V items, E (V + 1, D) with row 0 for padding. The answer:
    * the k scores, then their items, which count from 1.
+   *
+   * @param compressed as of {@link Encode}
    */
-  record Scan(int items, int width, int k) implements Task {
+  record Scan(int items, int width, int k, boolean compressed) implements Task {
     @Override
     public String work() {
       return "catalogue scan";
@@ -161,7 +167,7 @@ public sealed interface Task {
 
     @Override
     public String shape() {
-      return "B 1, D " + width + ", V " + items + ", top " + k;
+      return "B 1, D " + width + ", V " + items + ", top " + k + form(compressed);
     }
 
     @Override
@@ -171,7 +177,7 @@ public sealed interface Task {
 
     @Override
     public double bytes() {
-      return 4.0 * items * width;
+      return (compressed ? 1.0 : 4.0) * items * width;
     }
 
     /** h. */
@@ -508,6 +514,10 @@ public sealed interface Task {
     require(
         answer[2] < 100 || answer[1] < answer[0],
         "the loss is " + answer[1] + " after " + answer[2] + " steps, at first " + answer[0]);
+  }
+
+  private static String form(boolean compressed) {
+    return compressed ? ", bytes first" : "";
   }
 
   /** Holds the answer for one row x (D) against the scores of w (rows, D), in double. */
