@@ -6,7 +6,7 @@ import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
-import static dev.rhumb.kernels.Simd.set;
+import static dev.rhumb.kernels.Simd.getInt;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -15,46 +15,37 @@ import jdk.incubator.vector.VectorShuffle;
 /**
  * Dot products of contiguous rows. Each is one chain of fused multiply-adds for each lane, d
  * ascending from 0, then the lanes by halves, lane i with lane i + LANES / 2: the same bits however
- * many are computed together.
+ * many are computed together. Together they share the halving, which costs as much as the rest: two
+ * rows' vectors become one, and so on, until each lane is a row's sum.
  */
 final class Dots {
-  private static final VectorShuffle<Float> BY_8 = rotation(8);
-  private static final VectorShuffle<Float> BY_4 = rotation(4);
-  private static final VectorShuffle<Float> BY_2 = rotation(2);
-  private static final VectorShuffle<Float> BY_1 = rotation(1);
+  /** Bytes of memory that many at a time take on the way. */
+  static final long ROOM = (long) LANES * BYTES;
 
-  // Lanes by the bits of their number: halves of a vector, and quarters within a half.
-  private static final VectorMask<Float> UPPER = lanesWith(LANES / 2, true);
-  private static final VectorMask<Float> LOWER = lanesWith(LANES / 2, false);
-  private static final VectorMask<Float> ODD = lanesWith(LANES / 4, true);
-  private static final VectorMask<Float> EVEN = lanesWith(LANES / 4, false);
-  private static final VectorShuffle<Float> ACROSS_HALVES =
-      VectorShuffle.fromOp(F, lane -> lane ^ (LANES / 2));
-  private static final VectorShuffle<Float> ACROSS_QUARTERS =
-      VectorShuffle.fromOp(F, lane -> lane ^ (LANES / 4));
-  private static final VectorMask<Float> FIRST_OF_QUARTER = firstOfQuarter();
-  private static final VectorMask<Float> FOUR = F.indexInRange(0, 4);
+  // Each lane from the one so many places away.
+  private static final VectorShuffle<Float> ACROSS_8 = across(8);
+  private static final VectorShuffle<Float> ACROSS_4 = across(4);
+  private static final VectorShuffle<Float> ACROSS_2 = across(2);
+  private static final VectorShuffle<Float> ACROSS_1 = across(1);
+
+  // The lanes whose number has a bit.
+  private static final VectorMask<Float> WITH_8 = lanesWith(8);
+  private static final VectorMask<Float> WITH_4 = lanesWith(4);
+  private static final VectorMask<Float> WITH_2 = lanesWith(2);
+  private static final VectorMask<Float> WITH_1 = lanesWith(1);
 
   private Dots() {}
 
-  private static VectorMask<Float> lanesWith(int bit, boolean set) {
+  private static VectorShuffle<Float> across(int apart) {
+    return VectorShuffle.fromOp(F, lane -> (lane ^ apart) % LANES);
+  }
+
+  private static VectorMask<Float> lanesWith(int bit) {
     boolean[] lanes = new boolean[LANES];
     for (int i = 0; i < LANES; i++) {
-      lanes[i] = (i & bit) != 0 == set;
+      lanes[i] = (i & bit) != 0;
     }
     return VectorMask.fromArray(F, lanes, 0);
-  }
-
-  private static VectorMask<Float> firstOfQuarter() {
-    boolean[] lanes = new boolean[LANES];
-    for (int i = 0; i < LANES; i += LANES / 4) {
-      lanes[i] = true;
-    }
-    return VectorMask.fromArray(F, lanes, 0);
-  }
-
-  private static VectorShuffle<Float> rotation(int lanes) {
-    return VectorShuffle.iota(F, lanes, 1, true);
   }
 
   /** a.b, of {@code width} floats each. */
@@ -74,101 +65,138 @@ final class Dots {
     }
     // By halves: the order of reduceLanes(ADD) is not defined for floats.
     if (LANES > 8) {
-      sum = sum.add(sum.rearrange(BY_8));
+      sum = sum.add(sum.rearrange(ACROSS_8));
     }
     if (LANES > 4) {
-      sum = sum.add(sum.rearrange(BY_4));
+      sum = sum.add(sum.rearrange(ACROSS_4));
     }
-    sum = sum.add(sum.rearrange(BY_2));
-    sum = sum.add(sum.rearrange(BY_1));
+    sum = sum.add(sum.rearrange(ACROSS_2));
+    sum = sum.add(sum.rearrange(ACROSS_1));
     return sum.lane(0);
   }
 
   /**
    * Dot products of one row with each of many.
    *
-   * @param rows (count, width), contiguous
+   * @param rows (count, width)
+   * @param stride bytes from one of them to the next
+   * @param room {@link #ROOM} bytes of memory
    * @param to (count), set
    */
-  static void dots(long row, long rows, int count, int width, long to) {
-    long bytes = width * 4L;
-    int i = 0;
-    for (; i + 4 <= count; i += 4) {
-      long at = rows + i * bytes;
-      dots4(row, at, at + bytes, at + 2 * bytes, at + 3 * bytes, width, to + i * 4L);
-    }
-    for (; i < count; i++) {
-      set(to + i * 4L, dot(row, rows + i * bytes, width));
+  static void dots(long row, long rows, long stride, int count, int width, long room, long to) {
+    for (int i = 0; i < count; i += LANES) {
+      int group = Math.min(LANES, count - i);
+      // Of a group that is not full the last row stands for the missing ones among its four.
+      for (int j = 0; j < group; j += 4) {
+        long at = rows + (i + j) * stride;
+        int last = group - j - 1;
+        partial4(
+            row,
+            at,
+            at + Math.min(1, last) * stride,
+            at + Math.min(2, last) * stride,
+            at + Math.min(3, last) * stride,
+            width,
+            room + j * BYTES);
+      }
+      fold(room, group, to + i * 4L);
     }
   }
 
   /**
-   * Dot products of one row with four others, wherever they lie.
+   * Dot products of one row with rows of a table, by number.
    *
-   * @param to (4), set
+   * @param table the address of row 0
+   * @param stride bytes from one row to the next
+   * @param numbers (count) int32
+   * @param room {@link #ROOM} bytes of memory
+   * @param to (count), set
    */
-  static void dots4(long row, long r0, long r1, long r2, long r3, int width, long to) {
-    if (width % LANES == 0) {
-      whole4(row, r0, r1, r2, r3, width, to);
-    } else {
-      set(to, dot(row, r0, width));
-      set(to + 4, dot(row, r1, width));
-      set(to + 8, dot(row, r2, width));
-      set(to + 12, dot(row, r3, width));
+  static void dots(
+      long row, long table, long stride, long numbers, int count, int width, long room, long to) {
+    for (int i = 0; i < count; i += LANES) {
+      int group = Math.min(LANES, count - i);
+      for (int j = 0; j < group; j += 4) {
+        long at = numbers + (i + j) * 4L;
+        int last = group - j - 1;
+        partial4(
+            row,
+            table + getInt(at) * stride,
+            table + getInt(at + Math.min(1, last) * 4L) * stride,
+            table + getInt(at + Math.min(2, last) * 4L) * stride,
+            table + getInt(at + Math.min(3, last) * 4L) * stride,
+            width,
+            room + j * BYTES);
+      }
+      fold(room, group, to + i * 4L);
     }
   }
 
-  private static void whole4(long row, long r0, long r1, long r2, long r3, int width, long to) {
+  /** The lanes' sums of one row with four others. */
+  private static void partial4(long row, long r0, long r1, long r2, long r3, int width, long room) {
     FloatVector s0 = FloatVector.zero(F);
     FloatVector s1 = FloatVector.zero(F);
     FloatVector s2 = FloatVector.zero(F);
     FloatVector s3 = FloatVector.zero(F);
-    long d = 0;
-    long end = width * 4L;
-    for (; d + 4 * BYTES <= end; d += 4 * BYTES) {
-      long at = (row + d) & ADDRESS;
-      long at0 = (r0 + d) & ADDRESS;
-      long at1 = (r1 + d) & ADDRESS;
-      long at2 = (r2 + d) & ADDRESS;
-      long at3 = (r3 + d) & ADDRESS;
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, at + BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + BYTES, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, at + 2 * BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + 2 * BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + 2 * BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + 2 * BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + 2 * BYTES, ORDER), s3);
-      x = FloatVector.fromMemorySegment(F, MEMORY, at + 3 * BYTES, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at0 + 3 * BYTES, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at1 + 3 * BYTES, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at2 + 3 * BYTES, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, at3 + 3 * BYTES, ORDER), s3);
-    }
-    for (; d < end; d += BYTES) {
+    long end = F.loopBound(width) * 4L;
+    for (long d = 0; d < end; d += BYTES) {
       FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, (row + d) & ADDRESS, ORDER);
       s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r0 + d) & ADDRESS, ORDER), s0);
       s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r1 + d) & ADDRESS, ORDER), s1);
       s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r2 + d) & ADDRESS, ORDER), s2);
       s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r3 + d) & ADDRESS, ORDER), s3);
     }
-    // Two vectors by two share the halving steps: each lane adds the pair that sum would.
-    FloatVector even = s0.blend(s2, UPPER).add(s0.blend(s2, LOWER).rearrange(ACROSS_HALVES));
-    FloatVector odd = s1.blend(s3, UPPER).add(s1.blend(s3, LOWER).rearrange(ACROSS_HALVES));
-    FloatVector all = even.blend(odd, ODD).add(even.blend(odd, EVEN).rearrange(ACROSS_QUARTERS));
+    room &= ADDRESS;
+    s0.intoMemorySegment(MEMORY, room, ORDER);
+    s1.intoMemorySegment(MEMORY, room + BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, room + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, room + 3 * BYTES, ORDER);
+    if (end < width * 4L) {
+      addTail(row + end, r0 + end, width - (int) (end / 4), room);
+      addTail(row + end, r1 + end, width - (int) (end / 4), room + BYTES);
+      addTail(row + end, r2 + end, width - (int) (end / 4), room + 2 * BYTES);
+      addTail(row + end, r3 + end, width - (int) (end / 4), room + 3 * BYTES);
+    }
+  }
+
+  private static void addTail(long a, long b, int width, long sum) {
+    VectorMask<Float> mask = F.indexInRange(0, width);
+    FloatVector.fromMemorySegment(F, MEMORY, a, ORDER, mask)
+        .fma(
+            FloatVector.fromMemorySegment(F, MEMORY, b, ORDER, mask),
+            FloatVector.fromMemorySegment(F, MEMORY, sum, ORDER))
+        .intoMemorySegment(MEMORY, sum, ORDER);
+  }
+
+  /** Sets {@code count} floats to the sums over the lanes of as many vectors of a room. */
+  private static void fold(long room, int count, long to) {
     if (LANES > 8) {
-      all = all.add(all.rearrange(BY_2));
+      halve(room, 8, WITH_8, ACROSS_8);
     }
     if (LANES > 4) {
-      all = all.add(all.rearrange(BY_1));
+      halve(room, 4, WITH_4, ACROSS_4);
     }
-    all.compress(FIRST_OF_QUARTER).intoMemorySegment(MEMORY, to, ORDER, FOUR);
+    halve(room, 2, WITH_2, ACROSS_2);
+    halve(room, 1, WITH_1, ACROSS_1);
+    FloatVector sums = FloatVector.fromMemorySegment(F, MEMORY, room, ORDER);
+    if (count == LANES) {
+      sums.intoMemorySegment(MEMORY, to, ORDER);
+    } else {
+      sums.intoMemorySegment(MEMORY, to, ORDER, F.indexInRange(0, count));
+    }
+  }
+
+  /**
+   * Makes one vector of each two that are n apart: of the first, each lane plus the one across, in
+   * the lanes without the bit; of the second, in those with it.
+   */
+  private static void halve(long room, int n, VectorMask<Float> with, VectorShuffle<Float> across) {
+    long at = room & ADDRESS;
+    for (int i = 0; i < n; i++) {
+      FloatVector a = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
+      FloatVector b = FloatVector.fromMemorySegment(F, MEMORY, (at + n * BYTES) & ADDRESS, ORDER);
+      a.blend(b, with).add(b.blend(a, with).rearrange(across)).intoMemorySegment(MEMORY, at, ORDER);
+      at = (at + BYTES) & ADDRESS;
+    }
   }
 }

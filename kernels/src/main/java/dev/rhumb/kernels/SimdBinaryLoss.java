@@ -129,7 +129,7 @@ final class SimdBinaryLoss {
   private void rowBlock(int block, int worker) {
     int from = firstRow + block * ROWS;
     int to = Math.min(lastRow, from + ROWS);
-    long room = workers.own(worker).reserve(SimdPhilox.BLOCK * 4L + BYTES);
+    long room = workers.own(worker).reserve(Math.max(SimdPhilox.BLOCK * 4L + BYTES, Dots.ROOM));
     int group = allowed.group(from);
     double total = 0;
     for (int r = from; r < to; r++) {
@@ -138,7 +138,7 @@ final class SimdBinaryLoss {
       long scores = slopes + (long) (r - firstRow) * negatives * 4;
       draw(r, group, ids, room);
       long row = h + r * (width * 4L);
-      score(row, ids, scores);
+      Dots.dots(row, w, width * 4L, ids, negatives, width, room, scores);
       long target = w + getInt(targets + r * 4L) * (width * 4L);
       float wanted = Dots.dot(row, target, width);
       total += losses(scores, room) + positiveWeight * softplus(-wanted);
@@ -159,17 +159,6 @@ final class SimdBinaryLoss {
       for (int i = 0; i < end; i++) {
         setInt(ids + (j + i) * 4L, allowed.draw(getInt(bits + i * 4L), r, group, pool));
       }
-    }
-  }
-
-  private void score(long row, long ids, long to) {
-    int j = 0;
-    for (; j + 4 <= negatives; j += 4) {
-      long at = ids + j * 4L;
-      Dots.dots4(row, rowOf(at), rowOf(at + 4), rowOf(at + 8), rowOf(at + 12), width, to + j * 4L);
-    }
-    for (; j < negatives; j++) {
-      set(to + j * 4L, Dots.dot(row, rowOf(ids + j * 4L), width));
     }
   }
 

@@ -137,35 +137,22 @@ final class SimdDense extends Dense {
   private void few(int task, int worker) {
     int from = task * FEW_COLS;
     int to = Math.min(n, from + FEW_COLS);
-    long raw = workers.own(worker).reserve(FEW_COLS * 4L);
+    long room = workers.own(worker).reserve(Dots.ROOM + FEW_COLS * 4L);
+    long raw = room + Dots.ROOM;
     for (int i = 0; i < m; i++) {
       long row = a + i * aStride;
       if (transB && alpha == 1 && beta == 0) {
-        dots(row, from, to, c + i * cStride + from * 4L);
-        finish(1, c + i * cStride + from * 4L, from, to);
+        long at = c + i * cStride + from * 4L;
+        Dots.dots(row, b + from * bStride, bStride, to - from, k, room, at);
+        finish(1, at, from, to);
         continue;
       }
       if (transB) {
-        dots(row, from, to, raw);
+        Dots.dots(row, b + from * bStride, bStride, to - from, k, room, raw);
       } else {
         combine(row, from, to, raw);
       }
       finishRow(raw, c + i * cStride, from, to);
-    }
-  }
-
-  /** sums[j - from] = the sum over p of row[p] B[j][p]. */
-  private void dots(long row, int from, int to, long sums) {
-    long at = b + from * bStride;
-    int j = from;
-    for (; j + 4 <= to; j += 4) {
-      Dots.dots4(
-          row, at, at + bStride, at + 2 * bStride, at + 3 * bStride, k, sums + (j - from) * 4L);
-      at += 4 * bStride;
-    }
-    for (; j < to; j++) {
-      set(sums + (j - from) * 4L, Dots.dot(row, at, k));
-      at += bStride;
     }
   }
 

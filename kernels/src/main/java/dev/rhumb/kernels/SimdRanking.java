@@ -119,9 +119,9 @@ final class SimdRanking extends Ranking {
 
   /** The top items of one row. */
   private void rankPruned(int row, int worker) {
-    long memory = workers.own(worker).reserve(PrunedTop.bytes(tableRows, kept, width));
+    long room = workers.own(worker).reserve(Dots.ROOM + PrunedTop.bytes(tableRows, kept, width));
     long at = (long) row * kept * 4;
-    int found = pruned[worker].find(row, memory, items + at, scores + at);
+    int found = pruned[worker].find(row, room, items + at, scores + at);
     if (found < 0) {
       rank(row, worker);
     } else {
@@ -137,9 +137,12 @@ final class SimdRanking extends Ranking {
   /** Items of the catalogue of the call under way. */
   private final class PrunedItems extends PrunedTop {
     private int row;
+    private long room;
 
-    int find(int row, long memory, long to, long toScores) {
+    int find(int row, long room, long to, long toScores) {
       this.row = row;
+      this.room = room;
+      long memory = room + Dots.ROOM;
       return find(panels, tableRows, kept, width, h + row * hStride, memory, to, toScores);
     }
 
@@ -150,29 +153,13 @@ final class SimdRanking extends Ranking {
 
     @Override
     void score(int count, long indices, long scores) {
-      long x = h + row * hStride;
-      long bytes = width * 4L;
-      int i = 0;
-      for (; i + 4 <= count; i += 4) {
-        long at = indices + i * 4L;
-        Dots.dots4(
-            x,
-            table + getInt(at) * bytes,
-            table + getInt(at + 4) * bytes,
-            table + getInt(at + 8) * bytes,
-            table + getInt(at + 12) * bytes,
-            width,
-            scores + i * 4L);
-      }
-      for (; i < count; i++) {
-        set(scores + i * 4L, Dots.dot(x, table + getInt(indices + i * 4L) * bytes, width));
-      }
+      Dots.dots(h + row * hStride, table, width * 4L, indices, count, width, room, scores);
     }
 
     @Override
     void scoreAll(int first, int count, long scores, long maxima) {
       for (int i = 0; i < count; i += PANEL) {
-        scorePanel(scores + i * 4L, row, first + i, Math.min(PANEL, count - i));
+        scorePanel(row, first + i, Math.min(PANEL, count - i), room, scores + i * 4L);
       }
     }
   }
@@ -229,12 +216,8 @@ final class SimdRanking extends Ranking {
     int count = Math.min(blockRows, rows - first);
     int panels = Math.min(CHUNK, ScorePanels.panels(tableRows));
     TopBlock block = blocks[worker];
-    block.start(
-        count,
-        count,
-        kept,
-        panels,
-        workers.own(worker).reserve(TopBlock.bytes(count, kept, panels)));
+    long room = workers.own(worker).reserve(Dots.ROOM + TopBlock.bytes(count, kept, panels));
+    block.start(count, count, kept, panels, room + Dots.ROOM);
     for (int item = 0; item < tableRows; item += CHUNK * PANEL) {
       int chunkItems = Math.min(CHUNK * PANEL, tableRows - item);
       int chunk = ScorePanels.panels(chunkItems);
@@ -242,10 +225,11 @@ final class SimdRanking extends Ranking {
       for (int p = 0; p < chunk; p++) {
         for (int r = 0; r < count; r++) {
           scorePanel(
-              block.scores(r) + p * (PANEL * 4L),
               first + r,
               item + p * PANEL,
-              Math.min(PANEL, chunkItems - p * PANEL));
+              Math.min(PANEL, chunkItems - p * PANEL),
+              room,
+              block.scores(r) + p * (PANEL * 4L));
         }
       }
       for (int r = 0; r < count; r++) {
@@ -254,8 +238,9 @@ final class SimdRanking extends Ranking {
     }
   }
 
-  private void scorePanel(long to, int row, int item, int count) {
-    Dots.dots(h + row * hStride, table + item * (width * 4L), count, width, to);
+  private void scorePanel(int row, int item, int count, long room, long to) {
+    long bytes = width * 4L;
+    Dots.dots(h + row * hStride, table + item * bytes, bytes, count, width, room, to);
     for (int i = count; i < PANEL; i++) {
       set(to + i * 4L, Float.NaN);
     }

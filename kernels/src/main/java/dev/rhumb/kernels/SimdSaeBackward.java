@@ -161,6 +161,7 @@ final class SimdSaeBackward {
   private void rowBlock(int block, int worker) {
     int first = block * ROWS;
     int end = Math.min(rows, first + ROWS);
+    long room = workers.own(worker).reserve(Dots.ROOM);
     for (int r = first; r < end; r++) {
       for (int d = 0; d < width; d += LANES) {
         VectorMask<Float> mask = F.indexInRange(d, width);
@@ -169,7 +170,7 @@ final class SimdSaeBackward {
                 .sub(FloatVector.fromMemorySegment(F, MEMORY, bDec + d * 4L, ORDER, mask));
         value.intoMemorySegment(MEMORY, centred + ((long) r * width + d) * 4, ORDER, mask);
       }
-      slopes(r);
+      slopes(r, room);
     }
     if (decoderBias) {
       for (int d = 0; d < width; d += LANES) {
@@ -188,24 +189,18 @@ final class SimdSaeBackward {
   }
 
   /** The dot products of a row's gradient with the directions of all its entries. */
-  private void slopes(int r) {
-    long row = g + r * (width * 4L);
+  private void slopes(int r, long room) {
     int first = getInt(entries + r * 4L);
     int n = getInt(entries + (r + 1) * 4L) - first;
-    long at = (long) r * kept * 4;
-    long to = slopes + first * 4L;
-    int i = 0;
-    for (; i + 4 <= n; i += 4, at += 16, to += 16) {
-      Dots.dots4(
-          row, direction(at), direction(at + 4), direction(at + 8), direction(at + 12), width, to);
-    }
-    for (; i < n; i++, at += 4, to += 4) {
-      set(to, Dots.dot(row, direction(at), width));
-    }
-  }
-
-  private long direction(long entry) {
-    return wDec + getInt(indices + entry) * (width * 4L);
+    Dots.dots(
+        g + r * (width * 4L),
+        wDec,
+        width * 4L,
+        indices + (long) r * kept * 4,
+        n,
+        width,
+        room,
+        slopes + first * 4L);
   }
 
   /** Lists the fired entries by feature, rows ascending: those of f from starts[f] on. */
