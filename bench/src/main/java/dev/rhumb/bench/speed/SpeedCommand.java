@@ -44,7 +44,7 @@ public final class SpeedCommand implements Callable<Integer> {
   private String only = "";
 
   @Option(names = "--forks", description = "fresh processes (default: ${DEFAULT-VALUE})")
-  private int forks = 5;
+  private int forks = 3;
 
   @Option(
       names = "--samples",
@@ -55,13 +55,13 @@ public final class SpeedCommand implements Callable<Integer> {
       names = "--window",
       paramLabel = "SECONDS",
       description = "of a sample at least (default: ${DEFAULT-VALUE})")
-  private double window = 0.1;
+  private double window = 0.05;
 
   @Option(
       names = "--warm",
       paramLabel = "SECONDS",
       description = "before the first sample (default: ${DEFAULT-VALUE})")
-  private double warm = 0.5;
+  private double warm = 0.3;
 
   @Option(
       names = "--patience",
@@ -69,7 +69,7 @@ public final class SpeedCommand implements Callable<Integer> {
       description =
           "how long samples that other processes disturbed are taken again (default:"
               + " ${DEFAULT-VALUE})")
-  private double patience = 5;
+  private double patience = 3;
 
   @Option(
       names = "--disturbance",
@@ -91,6 +91,8 @@ public final class SpeedCommand implements Callable<Integer> {
 
   @Option(names = "--json", description = "print one JSON object, and nothing else")
   private boolean json;
+
+  private long told = System.nanoTime();
 
   private SpeedCommand() {}
 
@@ -213,9 +215,16 @@ public final class SpeedCommand implements Callable<Integer> {
     }
   }
 
+  /** One line that changes in a terminal; a line a minute where there is none. */
   private void progress(String text) {
-    if (!json && System.console() != null && System.console().isTerminal()) {
+    if (json) {
+      return;
+    }
+    if (System.console() != null && System.console().isTerminal()) {
       System.err.print("\r\033[K" + text);
+    } else if (!text.isEmpty() && System.nanoTime() - told > 60_000_000_000L) {
+      told = System.nanoTime();
+      System.err.println(text);
     }
   }
 }

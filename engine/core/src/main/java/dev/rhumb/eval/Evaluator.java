@@ -95,11 +95,11 @@ public final class Evaluator implements Ranker {
         seen.put(0, excluded, 0, excluded.length);
         seenOffsets.put(0, excludedOffsets, 0, n + 1);
         if (edit == null) {
-          inference.run(batch);
+          inference.runLast(batch);
         } else {
           inference.runTo(edit.site(), batch);
           edit.apply(batch, inference.state());
-          inference.finish();
+          inference.finishLast();
         }
         long d = model.config().width();
         kernels

@@ -6,7 +6,9 @@ import dev.rhumb.kernels.Kernels;
 
 /**
  * Runs a model over packed batches, whole or in two halves around a {@link Site}: {@link #runTo},
- * read or edit {@link #state} in place, {@link #finish}.
+ * read or edit {@link #state} in place, {@link #finish}. Who wants the last positions alone says so
+ * by {@link #runLast} or {@link #finishLast}: the last block then runs for these, but for its keys
+ * and values.
  *
  * <p>Ownership: owns its workspace, planned when built; not the model or the kernels. Threads: one
  * at a time.
@@ -20,6 +22,14 @@ public final class Inference implements AutoCloseable {
   private final BatchAttention attention;
   private final Forward forward;
   private final Buffer last;
+
+  /** The last block and the final norm for the last positions; null in a model with padding. */
+  private final Forward ending;
+
+  private final Activations endingActivations;
+  private final Buffer lastPositions;
+  private final int[] lastPosition;
+  private boolean lastOnly;
   private Site site;
   private Batch batch;
 
@@ -32,7 +42,14 @@ public final class Inference implements AutoCloseable {
     activations = new Activations(kernels, model.config(), maxRows, false);
     attention = new BatchAttention(kernels, model);
     forward = new Forward(kernels, model, activations, attention::forward);
-    last = kernels.allocate(DType.F32, (long) maxSequences * model.config().width());
+    ModelConfig config = model.config();
+    last = kernels.allocate(DType.F32, (long) maxSequences * config.width());
+    // The keys of padding join a softmax that only the whole pass keeps the sums of.
+    boolean ends = config.wiring().padding() == Padding.NONE;
+    endingActivations = ends ? new Activations(kernels, config, maxSequences, false) : null;
+    ending = ends ? new Forward(kernels, model, endingActivations, this::attendLast) : null;
+    lastPositions = kernels.allocate(DType.I32, maxSequences);
+    lastPosition = new int[maxSequences];
   }
 
   /** The model that it runs. */
@@ -45,11 +62,32 @@ public final class Inference implements AutoCloseable {
     runTo(Site.LAST, batch);
   }
 
+  /** Runs the model for {@link #lastHidden} alone: {@link #hidden} does not hold then. */
+  public void runLast(Batch batch) {
+    if (ending == null) {
+      run(batch);
+      return;
+    }
+    start(Site.LAST, batch);
+    forward.blocks(0, model.config().layers() - 1);
+    end();
+  }
+
   /**
    * Runs up to a site; then {@link #state} holds and may be edited, and {@link #finish} goes on
    * from it.
    */
   public void runTo(Site site, Batch batch) {
+    start(site, batch);
+    forward.blocks(0, site.kind() == Site.Kind.LAST ? model.config().layers() : site.block());
+    switch (site.kind()) {
+      case BLOCK -> forward.blocks(site.block(), site.block() + 1);
+      case MLP -> forward.blocks[site.block()].toMlp();
+      case LAST -> forward.finalNorm();
+    }
+  }
+
+  private void start(Site site, Batch batch) {
     ModelConfig config = model.config();
     site.requireIn(config);
     if (batch.sequences() > maxSequences || batch.rows() > maxRows) {
@@ -65,14 +103,9 @@ public final class Inference implements AutoCloseable {
     }
     this.site = site;
     this.batch = batch;
+    lastOnly = false;
     attention.batch = batch;
     forward.embed(batch.rows(), batch.items(), batch.positions(config));
-    forward.blocks(0, site.kind() == Site.Kind.LAST ? config.layers() : site.block());
-    switch (site.kind()) {
-      case BLOCK -> forward.blocks(site.block(), site.block() + 1);
-      case MLP -> forward.blocks[site.block()].toMlp();
-      case LAST -> forward.finalNorm();
-    }
   }
 
   /**
@@ -83,7 +116,7 @@ public final class Inference implements AutoCloseable {
     return switch (site.kind()) {
       case BLOCK -> activations.blocks[site.block()].out();
       case MLP -> activations.blocks[site.block()].mlp();
-      case LAST -> activations.hidden;
+      case LAST -> hidden();
     };
   }
 
@@ -102,11 +135,77 @@ public final class Inference implements AutoCloseable {
     forward.finalNorm();
   }
 
+  /** {@link #finish} for {@link #lastHidden} alone: {@link #hidden} does not hold then. */
+  public void finishLast() {
+    int layers = model.config().layers();
+    if (ending == null || site.kind() == Site.Kind.LAST || site.block() == layers - 1) {
+      finish();
+      return;
+    }
+    if (site.kind() == Site.Kind.MLP) {
+      forward.blocks[site.block()].fromMlp();
+    }
+    forward.blocks(site.block() + 1, layers - 1);
+    end();
+  }
+
+  /** The last block and the final norm for the last positions. */
+  private void end() {
+    int i = model.config().layers() - 1;
+    Block block = forward.blocks[i];
+    block.toKeys();
+    Block end = ending.blocks[i];
+    gatherLast(block.a.in(), end.a.in());
+    gatherLast(block.a.norm1(), end.a.norm1());
+    int n = batch.sequences();
+    for (int s = 0; s < n; s++) {
+      lastPosition[s] = batch.offset(s + 1) - batch.offset(s) - 1;
+    }
+    lastPositions.put(0, lastPosition, 0, n);
+    ending.steps.rows = n;
+    ending.steps.positions = lastPositions;
+    end.fromKeys();
+    end.fromMlp();
+    ending.finalNorm();
+    lastOnly = true;
+  }
+
+  private void attendLast(Block end) {
+    ModelConfig config = model.config();
+    long d = config.width();
+    Block block = forward.blocks[end.index];
+    for (int s = 0; s < batch.sequences(); s++) {
+      long first = batch.offset(s);
+      kernels
+          .attention()
+          .last(
+              batch.offset(s + 1) - first,
+              config.heads(),
+              config.headWidth(),
+              from(end.a.qkv(), s * 3 * d),
+              from(block.keys, first * 3 * d),
+              3 * d,
+              from(block.values, first * 3 * d),
+              3 * d,
+              from(end.a.attention(), s * d));
+    }
+  }
+
+  /** One sequence makes no garbage. */
+  private static Buffer from(Buffer buffer, long offset) {
+    return offset == 0 ? buffer : buffer.slice(offset, buffer.count() - offset);
+  }
+
   /**
    * Hidden states after the final norm, (rows, D) contiguous: what items are scored against. Owned
    * by this object.
+   *
+   * @throws IllegalStateException when only the last positions have been run
    */
   public Buffer hidden() {
+    if (lastOnly) {
+      throw new IllegalStateException("only the last positions have been run: ask lastHidden()");
+    }
     return activations.hidden;
   }
 
@@ -115,6 +214,14 @@ public final class Inference implements AutoCloseable {
    * Owned by this object.
    */
   public Buffer lastHidden() {
+    if (lastOnly) {
+      return endingActivations.hidden;
+    }
+    gatherLast(activations.hidden, last);
+    return last;
+  }
+
+  private void gatherLast(Buffer from, Buffer to) {
     kernels
         .layers()
         .gather(
@@ -122,11 +229,10 @@ public final class Inference implements AutoCloseable {
             model.config().width(),
             batch.lastRows(),
             batch.rows(),
-            activations.hidden,
+            from,
             1,
             0,
-            last);
-    return last;
+            to);
   }
 
   @Override
@@ -135,5 +241,10 @@ public final class Inference implements AutoCloseable {
     attention.close();
     forward.close();
     last.close();
+    if (ending != null) {
+      ending.close();
+      endingActivations.close();
+    }
+    lastPositions.close();
   }
 }

@@ -148,7 +148,7 @@ public final class BatchRecommender implements AutoCloseable {
     try {
       if (batch.sequences() > 0) {
         batch.seal();
-        inference.run(batch);
+        inference.runLast(batch);
       }
       return lists(k);
     } finally {
@@ -173,7 +173,7 @@ public final class BatchRecommender implements AutoCloseable {
         batch.seal();
         inference.runTo(edit.site(), batch);
         edit.apply(batch, inference.state());
-        inference.finish();
+        inference.finishLast();
       }
       return lists(k);
     } finally {

@@ -40,7 +40,7 @@ final class SteeredWindow implements AutoCloseable {
     batch.seal();
     inference.runTo(edit.site(), batch);
     edit.apply(batch, inference.state());
-    inference.finish();
+    inference.finishLast();
     return inference.lastHidden();
   }
 

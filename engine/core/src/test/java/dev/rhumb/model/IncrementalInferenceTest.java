@@ -16,7 +16,7 @@ class IncrementalInferenceTest {
   private static final int T = 9;
   private static final int D = 8;
 
-  private static Model model(Kernels kernels, BlockStyle style) {
+  static Model model(Kernels kernels, BlockStyle style) {
     Model model =
         Model.initialise(kernels, new ModelConfig(style, ITEMS, D, 3, 2, T, 12, 0.5f, 1e-5f), 3);
     int number = 0;

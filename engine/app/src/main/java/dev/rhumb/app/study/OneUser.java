@@ -77,7 +77,7 @@ public final class OneUser {
       batch.add(window, 0, n);
       batch.seal();
       if (sae == null) {
-        inference.run(batch);
+        inference.runLast(batch);
         return top(history, k, inference.lastHidden());
       }
       inference.runTo(sae.site(), batch);
@@ -88,7 +88,7 @@ public final class OneUser {
       }
       float[] states = new float[n * sae.width()];
       inference.state().get(0, states, 0, states.length);
-      inference.finish();
+      inference.finishLast();
       List<Recommended> list = top(history, k, inference.lastHidden());
       return explain(list, window, states, batch, inference);
     }
@@ -205,7 +205,7 @@ public final class OneUser {
       }
       inference.state().put(at + last, state, 0, width);
     }
-    inference.finish();
+    inference.finishLast();
   }
 
   private static double dot(float[] hidden, int at, float[] embedding) {
