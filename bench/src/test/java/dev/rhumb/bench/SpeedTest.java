@@ -78,7 +78,7 @@ class SpeedTest {
     assertEquals(
         0,
         SpeedCommand.run(
-            "kernel", "--quick", "--only", "GEMM", "--results", folder.toString(), "--json"));
+            "kernel", "--quick", "--only", "gemm", "--results", folder.toString(), "--json"));
     String table = Files.readString(folder.resolve("speed-kernel.md"));
     assertTrue(table.contains("| GEMM | linear 33 x 17 x 19 | 1 |"), table);
     List<?> objects = (List<?>) Json.read(folder.resolve("speed-kernel.json"));
@@ -91,5 +91,6 @@ class SpeedTest {
   void wrongUsageIsTold() {
     assertEquals(2, SpeedCommand.run("kernels"));
     assertEquals(2, SpeedCommand.run("kernel", "--forks", "few"));
+    assertEquals(2, SpeedCommand.run("--only", "no such work"));
   }
 }

@@ -119,6 +119,14 @@ public final class SpeedCommand implements Callable<Integer> {
             ? new Race.Setting(Group.Scale.TINY, 1, 1, 0, 0, 0, 1)
             : new Race.Setting(
                 Group.Scale.FULL, forks, samples, window, warm, patience, disturbance);
+    List<Group> chosen = new ArrayList<>(groups.isEmpty() ? List.of(Group.values()) : groups);
+    chosen.removeIf(
+        group -> group.items(setting.scale()).stream().noneMatch(item -> isChosen(item.task())));
+    if (chosen.isEmpty()) {
+      System.err.println(
+          "rhumb bench: no work holds '" + only + "'; a table without --only lists all names");
+      return 2;
+    }
     Path log = Files.createTempFile("rhumb-bench", ".log");
     Race race = new Race(setting, place(log), this::progress);
     List<Contender> contenders = new ArrayList<>(List.of(Contender.RHUMB));
@@ -134,17 +142,13 @@ public final class SpeedCommand implements Callable<Integer> {
                   Group.limits(setting.scale()),
                   task -> true,
                   List.of(Contender.LIMITS)));
-      for (Group group : groups.isEmpty() ? List.of(Group.values()) : groups) {
+      for (Group group : chosen) {
         String name = "speed-" + group.label();
         SpeedTable table =
             new SpeedTable(
                 "Speed: " + group.label(),
                 "rhumb bench " + group.label() + (peers ? " --peers" : "") + effort(),
-                race.run(
-                    group.name(),
-                    group.items(setting.scale()),
-                    task -> (task.work() + " " + task.shape()).contains(only),
-                    contenders),
+                race.run(group.name(), group.items(setting.scale()), this::isChosen, contenders),
                 race.descriptions(),
                 ceilings);
         progress("");
@@ -166,6 +170,11 @@ public final class SpeedCommand implements Callable<Integer> {
       System.out.println(Json.write(printed));
     }
     return 0;
+  }
+
+  private boolean isChosen(Task task) {
+    String name = task.work() + " " + task.shape();
+    return name.toLowerCase(Locale.ROOT).contains(only.toLowerCase(Locale.ROOT));
   }
 
   private String effort() {
