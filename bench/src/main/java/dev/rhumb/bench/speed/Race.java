@@ -27,7 +27,8 @@ final class Race {
    * @param forks fresh processes of each contender
    * @param samples of each item in each process
    * @param window seconds of a sample at least
-   * @param warm seconds before the first sample; the first item of a kind takes six times that
+   * @param warm seconds before the first sample at least, six times that for the first item of a
+   *     kind, and more until the compiler is done; 0 for none
    * @param patience seconds for an item in a process, for each contender, after which disturbed
    *     samples count too
    * @param disturbance share of a core that others may use in a sample

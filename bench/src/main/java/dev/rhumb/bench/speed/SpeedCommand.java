@@ -60,7 +60,9 @@ public final class SpeedCommand implements Callable<Integer> {
   @Option(
       names = "--warm",
       paramLabel = "SECONDS",
-      description = "before the first sample (default: ${DEFAULT-VALUE})")
+      description =
+          "before the first sample at least; then until nothing is compiled and no run is faster than before"
+              + " (default: ${DEFAULT-VALUE})")
   private double warm = 0.3;
 
   @Option(

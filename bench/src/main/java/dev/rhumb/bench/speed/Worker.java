@@ -4,6 +4,8 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.lang.management.CompilationMXBean;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -24,10 +26,23 @@ public final class Worker {
   static final int QUANTILES = 1000;
 
   private static final int MOST_RUNS = 1 << 18;
-  private static final int LEAST_WARM_RUNS = 3;
 
   /** The first task of a kind warms up so many times longer: the compiler is at work. */
   private static final int FIRST = 6;
+
+  /** Seconds after which a warm-up ends, settled or not. */
+  private static final double MOST_WARM = 20;
+
+  /** Seconds of a warm-up that are looked at together. */
+  private static final double WARM_WINDOW = 0.1;
+
+  /** The share of a window that an idle compiler may work. */
+  private static final double COMPILING = 0.1;
+
+  /** A window whose fastest run takes less than this share of the fastest before is a gain. */
+  private static final double FASTER = 0.97;
+
+  private static final CompilationMXBean COMPILATION = ManagementFactory.getCompilationMXBean();
 
   private final Library library;
   private final List<Group.Item> items;
@@ -95,12 +110,40 @@ public final class Worker {
     task.check(answer);
     boolean first =
         kinds.add(task instanceof Task.Kernel k ? k.kernel().getClass() : task.getClass());
-    long until = System.nanoTime() + (long) (warm * 1e9 * (first ? FIRST : 1));
-    for (int run = 0; run < LEAST_WARM_RUNS || System.nanoTime() < until; run++) {
-      workload.before();
-      workload.run();
+    if (warm > 0) {
+      warm(warm * (first ? FIRST : 1));
     }
     return "ready";
+  }
+
+  /**
+   * Runs for some seconds at least, then until the compiler is done: twice in a row it has done
+   * little and no run was faster than before.
+   */
+  private void warm(double seconds) {
+    long end = System.nanoTime() + (long) (MOST_WARM * 1e9);
+    long fastest = fastest(seconds);
+    for (int settled = 0; settled < 2 && System.nanoTime() < end; ) {
+      long compiled = COMPILATION.getTotalCompilationTime();
+      long now = fastest(WARM_WINDOW);
+      boolean idle =
+          COMPILATION.getTotalCompilationTime() - compiled < COMPILING * WARM_WINDOW * 1000;
+      settled = idle && now > FASTER * fastest ? settled + 1 : 0;
+      fastest = Math.min(fastest, now);
+    }
+  }
+
+  /** Nanoseconds of the fastest run of some seconds. */
+  private long fastest(double seconds) {
+    long end = System.nanoTime() + (long) (seconds * 1e9);
+    long fastest = Long.MAX_VALUE;
+    do {
+      workload.before();
+      long from = System.nanoTime();
+      workload.run();
+      fastest = Math.min(fastest, System.nanoTime() - from);
+    } while (System.nanoTime() < end);
+    return fastest;
   }
 
   private String sample(double seconds) {
