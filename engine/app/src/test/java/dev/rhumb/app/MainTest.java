@@ -4,7 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class MainTest {
   @Test
@@ -63,6 +66,14 @@ class MainTest {
     assertEquals(1, cli.status());
     assertEquals(1, cli.err().lines().count(), cli.err());
     assertTrue(cli.err().startsWith("rhumb: "), cli.err());
+  }
+
+  @Test
+  void aFileInThePlaceOfAFolderIsToldWhereItGoes(@TempDir Path folder) throws Exception {
+    Path file = Files.writeString(folder.resolve("log.csv"), "user,item\n");
+    Cli cli = Cli.run("train", "--data", file);
+    assertEquals(1, cli.status());
+    assertTrue(cli.err().contains("rhumb prepare --interactions " + file), cli.err());
   }
 
   @Test

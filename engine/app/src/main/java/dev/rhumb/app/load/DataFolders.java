@@ -110,6 +110,12 @@ public final class DataFolders {
       }
       return new Search(folder, List.of());
     }
+    if (named != null && Files.isRegularFile(Path.of(named))) {
+      throw new Refusal(
+          named,
+          "this is a file, where a folder of data is wanted",
+          "make one of it: `rhumb prepare --interactions " + named + " --out FOLDER`");
+    }
     String name = named == null ? wanted : named;
     List<String> reasons = new ArrayList<>();
     for (Place place : places()) {
