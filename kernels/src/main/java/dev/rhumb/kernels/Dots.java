@@ -1,5 +1,9 @@
 package dev.rhumb.kernels;
 
+import static dev.rhumb.kernels.Simd.ACROSS_1;
+import static dev.rhumb.kernels.Simd.ACROSS_2;
+import static dev.rhumb.kernels.Simd.ACROSS_4;
+import static dev.rhumb.kernels.Simd.ACROSS_8;
 import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
@@ -22,12 +26,6 @@ final class Dots {
   /** Bytes of memory that many at a time take on the way. */
   static final long ROOM = (long) LANES * BYTES;
 
-  // Each lane from the one so many places away.
-  private static final VectorShuffle<Float> ACROSS_8 = across(8);
-  private static final VectorShuffle<Float> ACROSS_4 = across(4);
-  private static final VectorShuffle<Float> ACROSS_2 = across(2);
-  private static final VectorShuffle<Float> ACROSS_1 = across(1);
-
   // The lanes whose number has a bit.
   private static final VectorMask<Float> WITH_8 = lanesWith(8);
   private static final VectorMask<Float> WITH_4 = lanesWith(4);
@@ -35,10 +33,6 @@ final class Dots {
   private static final VectorMask<Float> WITH_1 = lanesWith(1);
 
   private Dots() {}
-
-  private static VectorShuffle<Float> across(int apart) {
-    return VectorShuffle.fromOp(F, lane -> (lane ^ apart) % LANES);
-  }
 
   private static VectorMask<Float> lanesWith(int bit) {
     boolean[] lanes = new boolean[LANES];

@@ -92,10 +92,10 @@ final class Simd {
   static final int BYTES = LANES * 4;
 
   // Each lane from the one so many places away.
-  private static final VectorShuffle<Float> ACROSS_8 = across(8);
-  private static final VectorShuffle<Float> ACROSS_4 = across(4);
-  private static final VectorShuffle<Float> ACROSS_2 = across(2);
-  private static final VectorShuffle<Float> ACROSS_1 = across(1);
+  static final VectorShuffle<Float> ACROSS_8 = across(8);
+  static final VectorShuffle<Float> ACROSS_4 = across(4);
+  static final VectorShuffle<Float> ACROSS_2 = across(2);
+  static final VectorShuffle<Float> ACROSS_1 = across(1);
 
   private static final float LOG2_E = 1.44269504f;
   private static final float LN2_HIGH = 0.693359375f;

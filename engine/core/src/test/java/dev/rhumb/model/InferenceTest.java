@@ -1,7 +1,6 @@
 package dev.rhumb.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.rhumb.kernels.Buffer;
@@ -67,7 +66,6 @@ class InferenceTest {
     int floats = batch.sequences() * whole.model().config().width();
     Buffer expected = whole.lastHidden().slice(0, floats);
     Buffer actual = last.lastHidden().slice(0, floats);
-    assertEquals(floats, actual.count());
     assertArrayEquals(expected.floats(), actual.floats(), 2e-5f, where);
   }
 }
