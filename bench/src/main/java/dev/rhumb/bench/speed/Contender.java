@@ -56,8 +56,10 @@ record Contender(
               "openblas",
               PEERS + "Blas$OpenBlas",
               true,
-              "its own threads; sgemv where that is faster for one row",
-              Map.of(),
+              "its own threads, which spin for half a millisecond; sgemv where that is faster for"
+                  + " one row",
+              // In powers of two of cycles. Its default, 26, takes a core from whoever comes next.
+              Map.of("OPENBLAS_THREAD_TIMEOUT", "20"),
               List.of("-Drhumb.bench.native=" + NATIVE)),
           new Contender(
               "mkl",
