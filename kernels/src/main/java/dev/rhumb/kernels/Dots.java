@@ -7,6 +7,7 @@ import static dev.rhumb.kernels.Simd.ACROSS_8;
 import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
+import static dev.rhumb.kernels.Simd.INDEX;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
@@ -20,17 +21,28 @@ import jdk.incubator.vector.VectorShuffle;
  * Dot products of contiguous rows. Each is one chain of fused multiply-adds for each lane, d
  * ascending from 0, then the lanes by halves, lane i with lane i + LANES / 2: the same bits however
  * many are computed together. Together they share the halving, which costs as much as the rest: two
- * rows' vectors become one, and so on, until each lane is a row's sum.
+ * rows' vectors become one, the first row in the lanes without the bit and the second in those with
+ * it, and so on, until each lane is a row's sum.
  */
 final class Dots {
   /** Bytes of memory that many at a time take on the way. */
-  static final long ROOM = (long) LANES * BYTES;
+  static final long ROOM = LANES / 4L * BYTES;
 
   // The lanes whose number has a bit.
-  private static final VectorMask<Float> WITH_8 = lanesWith(8);
-  private static final VectorMask<Float> WITH_4 = lanesWith(4);
+  private static final VectorMask<Float> WITH_HALF = lanesWith(LANES / 2);
+  private static final VectorMask<Float> WITH_QUARTER = lanesWith(LANES / 4);
   private static final VectorMask<Float> WITH_2 = lanesWith(2);
   private static final VectorMask<Float> WITH_1 = lanesWith(1);
+
+  private static final VectorShuffle<Float> ACROSS_HALF =
+      LANES == 16 ? ACROSS_8 : LANES == 8 ? ACROSS_4 : ACROSS_2;
+  private static final VectorShuffle<Float> ACROSS_QUARTER =
+      LANES == 16 ? ACROSS_4 : LANES == 8 ? ACROSS_2 : ACROSS_1;
+
+  /** The first row is in the lanes without the largest bit, and so on: the bits turned about. */
+  private static final VectorShuffle<Float> BY_ROW =
+      VectorShuffle.fromOp(
+          F, i -> Integer.reverse(i) >>> (Integer.numberOfLeadingZeros(LANES) + 1));
 
   private Dots() {}
 
@@ -84,16 +96,16 @@ final class Dots {
       for (int j = 0; j < group; j += 4) {
         long at = rows + (i + j) * stride;
         int last = group - j - 1;
-        partial4(
+        sums4(
             row,
             at,
             at + Math.min(1, last) * stride,
             at + Math.min(2, last) * stride,
             at + Math.min(3, last) * stride,
             width,
-            room + j * BYTES);
+            room + j / 4 * BYTES);
       }
-      fold(room, group, to + i * 4L);
+      join(room, group, to + i * 4L);
     }
   }
 
@@ -113,84 +125,75 @@ final class Dots {
       for (int j = 0; j < group; j += 4) {
         long at = numbers + (i + j) * 4L;
         int last = group - j - 1;
-        partial4(
+        sums4(
             row,
             table + getInt(at) * stride,
             table + getInt(at + Math.min(1, last) * 4L) * stride,
             table + getInt(at + Math.min(2, last) * 4L) * stride,
             table + getInt(at + Math.min(3, last) * 4L) * stride,
             width,
-            room + j * BYTES);
+            room + j / 4 * BYTES);
       }
-      fold(room, group, to + i * 4L);
+      join(room, group, to + i * 4L);
     }
   }
 
-  /** The lanes' sums of one row with four others. */
-  private static void partial4(long row, long r0, long r1, long r2, long r3, int width, long room) {
+  /** One row with four others: what the first two halvings leave of their sums, in one vector. */
+  private static void sums4(long row, long r0, long r1, long r2, long r3, int width, long to) {
     FloatVector s0 = FloatVector.zero(F);
     FloatVector s1 = FloatVector.zero(F);
     FloatVector s2 = FloatVector.zero(F);
     FloatVector s3 = FloatVector.zero(F);
-    long end = F.loopBound(width) * 4L;
-    for (long d = 0; d < end; d += BYTES) {
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, (row + d) & ADDRESS, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r0 + d) & ADDRESS, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r1 + d) & ADDRESS, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r2 + d) & ADDRESS, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r3 + d) & ADDRESS, ORDER), s3);
+    int whole = F.loopBound(width);
+    row &= ADDRESS;
+    r0 &= ADDRESS;
+    r1 &= ADDRESS;
+    r2 &= ADDRESS;
+    r3 &= ADDRESS;
+    for (int i = 0; i < whole; i += LANES) {
+      long d = 4L * (i & INDEX);
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
     }
+    if (whole < width) {
+      VectorMask<Float> mask = F.indexInRange(whole, width);
+      long d = 4L * whole;
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER, mask);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER, mask), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER, mask), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER, mask), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER, mask), s3);
+    }
+    s0 = s0.blend(s1, WITH_HALF).add(s1.blend(s0, WITH_HALF).rearrange(ACROSS_HALF));
+    s2 = s2.blend(s3, WITH_HALF).add(s3.blend(s2, WITH_HALF).rearrange(ACROSS_HALF));
+    s0.blend(s2, WITH_QUARTER)
+        .add(s2.blend(s0, WITH_QUARTER).rearrange(ACROSS_QUARTER))
+        .intoMemorySegment(MEMORY, to & ADDRESS, ORDER);
+  }
+
+  /** Sets {@code count} floats to the sums of up to LANES rows, four in each vector of a room. */
+  private static void join(long room, int count, long to) {
     room &= ADDRESS;
-    s0.intoMemorySegment(MEMORY, room, ORDER);
-    s1.intoMemorySegment(MEMORY, room + BYTES, ORDER);
-    s2.intoMemorySegment(MEMORY, room + 2 * BYTES, ORDER);
-    s3.intoMemorySegment(MEMORY, room + 3 * BYTES, ORDER);
-    if (end < width * 4L) {
-      addTail(row + end, r0 + end, width - (int) (end / 4), room);
-      addTail(row + end, r1 + end, width - (int) (end / 4), room + BYTES);
-      addTail(row + end, r2 + end, width - (int) (end / 4), room + 2 * BYTES);
-      addTail(row + end, r3 + end, width - (int) (end / 4), room + 3 * BYTES);
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, room, ORDER);
+    if (LANES >= 8) {
+      FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, room + BYTES, ORDER);
+      if (LANES == 16) {
+        FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, room + 2 * BYTES, ORDER);
+        FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, room + 3 * BYTES, ORDER);
+        s0 = s0.blend(s1, WITH_2).add(s1.blend(s0, WITH_2).rearrange(ACROSS_2));
+        s2 = s2.blend(s3, WITH_2).add(s3.blend(s2, WITH_2).rearrange(ACROSS_2));
+        s1 = s2;
+      }
+      s0 = s0.blend(s1, WITH_1).add(s1.blend(s0, WITH_1).rearrange(ACROSS_1));
     }
-  }
-
-  private static void addTail(long a, long b, int width, long sum) {
-    VectorMask<Float> mask = F.indexInRange(0, width);
-    FloatVector.fromMemorySegment(F, MEMORY, a, ORDER, mask)
-        .fma(
-            FloatVector.fromMemorySegment(F, MEMORY, b, ORDER, mask),
-            FloatVector.fromMemorySegment(F, MEMORY, sum, ORDER))
-        .intoMemorySegment(MEMORY, sum, ORDER);
-  }
-
-  /** Sets {@code count} floats to the sums over the lanes of as many vectors of a room. */
-  private static void fold(long room, int count, long to) {
-    if (LANES > 8) {
-      halve(room, 8, WITH_8, ACROSS_8);
-    }
-    if (LANES > 4) {
-      halve(room, 4, WITH_4, ACROSS_4);
-    }
-    halve(room, 2, WITH_2, ACROSS_2);
-    halve(room, 1, WITH_1, ACROSS_1);
-    FloatVector sums = FloatVector.fromMemorySegment(F, MEMORY, room, ORDER);
+    s0 = s0.rearrange(BY_ROW);
     if (count == LANES) {
-      sums.intoMemorySegment(MEMORY, to, ORDER);
+      s0.intoMemorySegment(MEMORY, to, ORDER);
     } else {
-      sums.intoMemorySegment(MEMORY, to, ORDER, F.indexInRange(0, count));
-    }
-  }
-
-  /**
-   * Makes one vector of each two that are n apart: of the first, each lane plus the one across, in
-   * the lanes without the bit; of the second, in those with it.
-   */
-  private static void halve(long room, int n, VectorMask<Float> with, VectorShuffle<Float> across) {
-    long at = room & ADDRESS;
-    for (int i = 0; i < n; i++) {
-      FloatVector a = FloatVector.fromMemorySegment(F, MEMORY, at, ORDER);
-      FloatVector b = FloatVector.fromMemorySegment(F, MEMORY, (at + n * BYTES) & ADDRESS, ORDER);
-      a.blend(b, with).add(b.blend(a, with).rearrange(across)).intoMemorySegment(MEMORY, at, ORDER);
-      at = (at + BYTES) & ADDRESS;
+      s0.intoMemorySegment(MEMORY, to, ORDER, F.indexInRange(0, count));
     }
   }
 }

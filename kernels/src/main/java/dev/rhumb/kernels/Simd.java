@@ -3,6 +3,7 @@ package dev.rhumb.kernels;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.stream.IntStream;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -41,10 +42,10 @@ final class Simd {
   static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
   /**
-   * All bits that an address may have: {@code base & ADDRESS} is the base, and what is a few
-   * gigabytes on from it is in {@link #MEMORY} for sure.
+   * All bits that an address may have: {@code base & ADDRESS} is the base, and the sum of two such
+   * is in {@link #MEMORY} for sure.
    */
-  static final long ADDRESS = Long.MAX_VALUE >>> 1;
+  static final long ADDRESS = Long.MAX_VALUE >>> 2;
 
   /**
    * All bits that a loop's index may have: {@code i & INDEX} is the index, for sure not negative.
@@ -96,6 +97,16 @@ final class Simd {
   static final VectorShuffle<Float> ACROSS_4 = across(4);
   static final VectorShuffle<Float> ACROSS_2 = across(2);
   static final VectorShuffle<Float> ACROSS_1 = across(1);
+
+  // What exchanges of a transpose take.
+  private static final IntVector UPPER_HALF = upper(LANES / 2);
+  private static final IntVector LOWER_HALF = lower(LANES / 2);
+  private static final IntVector UPPER_QUARTER = upper(LANES / 4);
+  private static final IntVector LOWER_QUARTER = lower(LANES / 4);
+  private static final IntVector UPPER_2 = upper(2);
+  private static final IntVector LOWER_2 = lower(2);
+  private static final IntVector UPPER_1 = upper(1);
+  private static final IntVector LOWER_1 = lower(1);
 
   private static final float LOG2_E = 1.44269504f;
   private static final float LN2_HIGH = 0.693359375f;
@@ -226,48 +237,97 @@ final class Simd {
    * likewise; what is there beyond the transpose is undefined.
    */
   static void transpose(int rows, int cols, long from, long stride, long to, long toStride) {
-    int height = roundUp(cols, LANES);
-    int width = roundUp(rows, LANES);
-    placeSquares(rows, width, cols, from, stride, to, toStride);
-    // Steps that each exchange two quarters of a square across its diagonal, of squares half as
-    // large each time (Eklundh 1972).
-    for (int half = LANES / 2; half > 0; half /= 2) {
-      exchange(half, height, width, to, toStride);
-    }
-  }
-
-  /** Copies each square to where its transpose will be. */
-  private static void placeSquares(
-      int rows, int width, int cols, long from, long stride, long to, long toStride) {
-    for (int r = 0; r < width; r++) {
-      long source = (from + Math.min(r, rows - 1) * stride) & ADDRESS;
-      long target = to + r % LANES * toStride + r / LANES * (long) BYTES;
+    for (int r = 0; r < rows; r += LANES) {
       for (int c = 0; c < cols; c += LANES) {
-        FloatVector.fromMemorySegment(
-                F, MEMORY, source + 4L * (c & INDEX), ORDER, F.indexInRange(c, cols))
-            .intoMemorySegment(MEMORY, (target + c * toStride) & ADDRESS, ORDER);
+        long square = to + c * toStride + r * 4L;
+        turnQuarters(rows - r, cols - c, from + r * stride + c * 4L, stride, square, toStride);
+        if (LANES == 16) {
+          turnFours(square, toStride);
+        } else if (LANES == 8) {
+          turnTwos(square, toStride);
+        }
       }
     }
   }
 
-  /** Exchanges lane j + half of row i with lane j of row i + half. */
-  private static void exchange(int half, int height, int width, long at, long stride) {
-    IntVector lane = IntVector.zero(I).addIndex(1);
-    IntVector across = lane.lanewise(VectorOperators.XOR, half);
-    VectorMask<Integer> second =
-        lane.lanewise(VectorOperators.AND, half).compare(VectorOperators.NE, 0);
-    IntVector upper = lane.blend(across.add(LANES), second);
-    IntVector lower = across.blend(lane.add(LANES), second);
-    for (int i = 0; i < height / 2; i++) {
-      long row = (at + (2 * (i & -half) + (i & (half - 1))) * stride) & ADDRESS;
-      long other = (row + half * stride) & ADDRESS;
-      for (int j = 0; j < width; j += LANES) {
-        long column = 4L * (j & INDEX);
-        IntVector a = IntVector.fromMemorySegment(I, MEMORY, row + column, ORDER);
-        IntVector b = IntVector.fromMemorySegment(I, MEMORY, other + column, ORDER);
-        upper.selectFrom(a, b).intoMemorySegment(MEMORY, row + column, ORDER);
-        lower.selectFrom(a, b).intoMemorySegment(MEMORY, other + column, ORDER);
-      }
+  // A square is transposed by steps that each exchange two quarters of smaller squares across their
+  // diagonals, of half the size each time (Eklundh 1972): lane j + half of row i with lane j of row
+  // i + half. Two steps at a time need four rows.
+
+  /** The lanes that the upper row of an exchange takes out of both. */
+  private static IntVector upper(int half) {
+    return IntVector.fromArray(
+        I,
+        IntStream.range(0, LANES).map(j -> (j & half) == 0 ? j : (j ^ half) + LANES).toArray(),
+        0);
+  }
+
+  /** The lanes that the lower row of an exchange takes out of both. */
+  private static IntVector lower(int half) {
+    return IntVector.fromArray(
+        I, IntStream.range(0, LANES).map(j -> (j & half) == 0 ? j ^ half : j + LANES).toArray(), 0);
+  }
+
+  /** The first two steps of a square, from where it is to where its transpose will be. */
+  private static void turnQuarters(
+      int rows, int cols, long from, long stride, long to, long toStride) {
+    int quarter = LANES / 4;
+    VectorMask<Integer> mask = I.indexInRange(0, cols);
+    for (int i = 0; i < quarter; i++) {
+      long row0 = (from + Math.min(i, rows - 1) * stride) & ADDRESS;
+      long row1 = (from + Math.min(i + quarter, rows - 1) * stride) & ADDRESS;
+      long row2 = (from + Math.min(i + 2 * quarter, rows - 1) * stride) & ADDRESS;
+      long row3 = (from + Math.min(i + 3 * quarter, rows - 1) * stride) & ADDRESS;
+      IntVector a = IntVector.fromMemorySegment(I, MEMORY, row0, ORDER, mask);
+      IntVector b = IntVector.fromMemorySegment(I, MEMORY, row1, ORDER, mask);
+      IntVector c = IntVector.fromMemorySegment(I, MEMORY, row2, ORDER, mask);
+      IntVector d = IntVector.fromMemorySegment(I, MEMORY, row3, ORDER, mask);
+      IntVector ac = UPPER_HALF.selectFrom(a, c);
+      IntVector ca = LOWER_HALF.selectFrom(a, c);
+      IntVector bd = UPPER_HALF.selectFrom(b, d);
+      IntVector db = LOWER_HALF.selectFrom(b, d);
+      long target = (to + i * toStride) & ADDRESS;
+      UPPER_QUARTER.selectFrom(ac, bd).intoMemorySegment(MEMORY, target, ORDER);
+      target = (target + quarter * toStride) & ADDRESS;
+      LOWER_QUARTER.selectFrom(ac, bd).intoMemorySegment(MEMORY, target, ORDER);
+      target = (target + quarter * toStride) & ADDRESS;
+      UPPER_QUARTER.selectFrom(ca, db).intoMemorySegment(MEMORY, target, ORDER);
+      target = (target + quarter * toStride) & ADDRESS;
+      LOWER_QUARTER.selectFrom(ca, db).intoMemorySegment(MEMORY, target, ORDER);
+    }
+  }
+
+  /** The last two steps of a square, in place. */
+  private static void turnFours(long square, long stride) {
+    for (int i = 0; i < LANES; i += 4) {
+      long row0 = (square + i * stride) & ADDRESS;
+      long row1 = (row0 + stride) & ADDRESS;
+      long row2 = (row1 + stride) & ADDRESS;
+      long row3 = (row2 + stride) & ADDRESS;
+      IntVector a = IntVector.fromMemorySegment(I, MEMORY, row0, ORDER);
+      IntVector b = IntVector.fromMemorySegment(I, MEMORY, row1, ORDER);
+      IntVector c = IntVector.fromMemorySegment(I, MEMORY, row2, ORDER);
+      IntVector d = IntVector.fromMemorySegment(I, MEMORY, row3, ORDER);
+      IntVector ac = UPPER_2.selectFrom(a, c);
+      IntVector ca = LOWER_2.selectFrom(a, c);
+      IntVector bd = UPPER_2.selectFrom(b, d);
+      IntVector db = LOWER_2.selectFrom(b, d);
+      UPPER_1.selectFrom(ac, bd).intoMemorySegment(MEMORY, row0, ORDER);
+      LOWER_1.selectFrom(ac, bd).intoMemorySegment(MEMORY, row1, ORDER);
+      UPPER_1.selectFrom(ca, db).intoMemorySegment(MEMORY, row2, ORDER);
+      LOWER_1.selectFrom(ca, db).intoMemorySegment(MEMORY, row3, ORDER);
+    }
+  }
+
+  /** The last step of a square, in place. */
+  private static void turnTwos(long square, long stride) {
+    for (int i = 0; i < LANES; i += 2) {
+      long row0 = (square + i * stride) & ADDRESS;
+      long row1 = (row0 + stride) & ADDRESS;
+      IntVector a = IntVector.fromMemorySegment(I, MEMORY, row0, ORDER);
+      IntVector b = IntVector.fromMemorySegment(I, MEMORY, row1, ORDER);
+      UPPER_1.selectFrom(a, b).intoMemorySegment(MEMORY, row0, ORDER);
+      LOWER_1.selectFrom(a, b).intoMemorySegment(MEMORY, row1, ORDER);
     }
   }
 

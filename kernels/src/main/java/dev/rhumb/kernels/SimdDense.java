@@ -16,7 +16,6 @@ import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
 import static dev.rhumb.kernels.SimdTile.WIDE;
 
-import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -25,17 +24,27 @@ import jdk.incubator.vector.VectorOperators;
 /**
  * {@link Dense} on the Vector API.
  *
- * <p>Products take one of three ways, chosen by shape alone so that the bits do not depend on the
- * number of threads: up to {@value #FEW} rows read B as it lies; a transposed A with a long k and a
- * small C is summed in chunks of k that a fixed order joins; all else runs in register tiles
- * (SimdTile) over B packed into panels.
+ * <p>Products take one of four ways, chosen by shape alone so that the bits do not depend on the
+ * number of threads: up to {@value #FEW} rows read B as it lies; some more rows by a transposed B
+ * become the panels, and B the rows, of a product that is C's transpose; a transposed A with a long
+ * k and a small C is summed in chunks of k that a fixed order joins; all else runs in register
+ * tiles (SimdTile) over B packed into panels.
  */
 final class SimdDense extends Dense {
   /** Rows up to which packing B does not pay. */
   private static final int FEW = 4;
 
-  /** Rows of C in a task: 16 tiles. */
+  /** Rows of C that meet a panel together: 16 tiles. */
   private static final int TASK_ROWS = 16 * ROWS;
+
+  /** Bytes of A that stay in the second-level cache while panels of B come by. */
+  private static final long NEAR_A = 1 << 19;
+
+  /** Bytes of packed B that stay in the second-level cache while rows of A come by. */
+  private static final long NEAR_B = 1 << 19;
+
+  /** The same where each worker packs its own, with A beside. */
+  private static final long OWN_B = 1 << 17;
 
   /** Rows of a transposed A that one sum takes: its panel of B stays in the first-level cache. */
   private static final int BLOCK_K = 64;
@@ -54,7 +63,8 @@ final class SimdDense extends Dense {
 
   private final Workers workers;
   private final Workers.Task fewTask = this::few;
-  private final Workers.Task packTask = this::pack;
+  private final Workers.Task acrossTask = this::across;
+  private final Workers.Task packTask = this::packShared;
   private final Workers.Task tileTask = this::tiles;
   private final Workers.Task chunkTask = this::chunk;
   private final Workers.Task joinTask = this::join;
@@ -80,8 +90,12 @@ final class SimdDense extends Dense {
   private Activation activation;
 
   // How it is cut.
+  private int chunks;
+  private int ranges;
+  private int rowsPerTask;
   private int rowTasks;
   private int panelsPerTask;
+  private boolean packsOwn;
   private long packed;
   private boolean natural;
   private long count;
@@ -126,18 +140,40 @@ final class SimdDense extends Dense {
     if (transA && k >= 2 * CHUNK_K && (long) m * n <= SPLIT_ELEMENTS && !transB) {
       gemmSplit(operations);
     } else if (m <= FEW && !transA) {
-      workers.run(ceilDiv(n, FEW_COLS), operations, fewTask);
+      runRanges(ceilDiv(n, FEW_COLS), operations, fewTask);
+    } else if (transB && !transA && m <= Math.min(WIDE, k)) {
+      gemmAcross(operations);
     } else {
       gemmTiled(operations);
     }
   }
 
+  /**
+   * Runs a task for each worker, which takes a range of chunks of columns ({@link #firstOf}). Two
+   * workers that took turns would write to the same lines of C wherever chunks meet.
+   */
+  private void runRanges(int chunks, long operations, Workers.Task task) {
+    this.chunks = chunks;
+    ranges = Math.min(chunks, workers.threads());
+    workers.run(ranges, operations, task);
+  }
+
+  /** The first chunk of a range, or what comes after all for the range after the last. */
+  private int firstOf(int range) {
+    return (int) ((long) chunks * range / ranges);
+  }
+
   // Few rows.
 
-  private void few(int task, int worker) {
-    int from = task * FEW_COLS;
-    int to = Math.min(n, from + FEW_COLS);
+  private void few(int range, int worker) {
     long room = workers.own(worker).reserve(Dots.ROOM + FEW_COLS * 4L);
+    for (int chunk = firstOf(range); chunk < firstOf(range + 1); chunk++) {
+      int from = chunk * FEW_COLS;
+      fewCols(from, Math.min(n, from + FEW_COLS), room);
+    }
+  }
+
+  private void fewCols(int from, int to, long room) {
     long raw = room + Dots.ROOM;
     for (int i = 0; i < m; i++) {
       long row = a + i * aStride;
@@ -194,26 +230,78 @@ final class SimdDense extends Dense {
     s3.intoMemorySegment(MEMORY, raw + 3 * BYTES, ORDER);
   }
 
+  // Some rows by a transposed B: each of its rows would be turned for the sake of few products, so
+  // C is.
+
+  private void gemmAcross(long operations) {
+    packed = workers.shared().reserve(4L * roundUp(m, NARROW) * k);
+    SimdTile.packTransposed(m, k, a, aStride, packed);
+    runRanges(ceilDiv(n, TASK_ROWS), operations, acrossTask);
+  }
+
+  private void across(int range, int worker) {
+    long room = workers.own(worker).reserve(ROOM + 2L * 4 * TASK_ROWS * roundUp(m, NARROW));
+    for (int chunk = firstOf(range); chunk < firstOf(range + 1); chunk++) {
+      int from = chunk * TASK_ROWS;
+      acrossCols(from, Math.min(n, from + TASK_ROWS), room);
+    }
+  }
+
+  private void acrossCols(int from, int to, long room) {
+    int width = roundUp(m, NARROW);
+    long raw = room + ROOM;
+    long turned = raw + 4L * TASK_ROWS * width;
+    SimdTile.multiply(
+        to - from,
+        width,
+        k,
+        b + from * bStride,
+        bStride,
+        4,
+        packed,
+        0,
+        k,
+        raw,
+        width * 4L,
+        false,
+        room);
+    Simd.transpose(to - from, m, raw, width * 4L, turned, TASK_ROWS * 4L);
+    for (int i = 0; i < m; i++) {
+      finishRow(turned + i * TASK_ROWS * 4L, c + i * cStride, from, to);
+    }
+  }
+
   // Register tiles.
 
   private void gemmTiled(long operations) {
+    int threads = workers.threads();
     int panels = ceilDiv(n, WIDE);
+    long panelBytes = 4L * WIDE * k;
     natural = !transB && n % NARROW == 0 && SimdTile.isNear(bStride);
     packed = b;
-    if (!natural) {
-      packed = workers.shared().reserve((long) panels * WIDE * k * 4);
+    // Where A stays near and there are panels for all, each is packed by who multiplies by it.
+    packsOwn = !natural && 4L * m * k <= NEAR_A && panels >= 2 * threads;
+    if (!natural && !packsOwn) {
+      packed = workers.shared().reserve(panels * panelBytes);
       workers.run(panels, 4L * n * k, packTask);
     }
-    rowTasks = ceilDiv(m, TASK_ROWS);
-    int groups = Math.min(panels, ceilDiv(4 * workers.threads(), rowTasks));
-    panelsPerTask = ceilDiv(panels, groups);
+    rowsPerTask = packsOwn ? m : TASK_ROWS;
+    rowTasks = ceilDiv(m, rowsPerTask);
+    int groups = ceilDiv(threads, rowTasks);
+    if (!natural && !packsOwn) {
+      groups = Math.max(groups, Simd.chunks(panels * panelBytes, (int) NEAR_B));
+    }
+    panelsPerTask = ceilDiv(panels, Math.min(panels, groups));
     workers.run(rowTasks * ceilDiv(panels, panelsPerTask), operations, tileTask);
   }
 
-  private void pack(int panel, int worker) {
+  private void packShared(int panel, int worker) {
+    pack(panel, packed + 4L * panel * WIDE * k);
+  }
+
+  private void pack(int panel, long to) {
     int from = panel * WIDE;
     int cols = Math.min(WIDE, n - from);
-    long to = packed + (long) from * k * 4;
     if (transB) {
       SimdTile.packTransposed(cols, k, b + from * bStride, bStride, to);
     } else {
@@ -222,57 +310,65 @@ final class SimdDense extends Dense {
   }
 
   private void tiles(int task, int worker) {
-    int firstRow = task % rowTasks * TASK_ROWS;
-    int rows = Math.min(TASK_ROWS, m - firstRow);
-    int firstCol = task / rowTasks * panelsPerTask * WIDE;
-    int lastCol = Math.min(n, firstCol + panelsPerTask * WIDE);
+    int firstRow = task % rowTasks * rowsPerTask;
+    int rows = Math.min(rowsPerTask, m - firstRow);
+    int firstPanel = task / rowTasks * panelsPerTask;
+    int lastPanel = Math.min(ceilDiv(n, WIDE), firstPanel + panelsPerTask);
     boolean copied = transA && !SimdTile.isNear(aStride);
     int copyCols = roundUp(rows, LANES);
-    long room =
-        workers
-            .own(worker)
-            .reserve(ROOM + 4L * TASK_ROWS * WIDE + (copied ? 4L * k * copyCols : 0));
-    long raw = room + ROOM;
+    long rawBytes = 4L * TASK_ROWS * WIDE;
+    long panelBytes = 4L * WIDE * Math.max(k, 1);
+    int near = packsOwn ? (int) Math.max(1, OWN_B / panelBytes) : panelsPerTask;
+    long ownBytes = packsOwn ? near * panelBytes : 0;
+    long copyBytes = copied ? 4L * k * copyCols : 0;
+    long room = workers.own(worker).reserve(ROOM + rawBytes + ownBytes + copyBytes);
+    long own = room + ROOM + rawBytes;
     long rowStep = transA ? 4 : aStride;
     long step = transA ? aStride : 4;
     long rowsOfA = a + firstRow * rowStep;
     if (copied) {
-      long copy = raw + 4L * TASK_ROWS * WIDE;
+      long copy = own + ownBytes;
       SimdTile.copy(k, rows, rowsOfA, aStride, copy, copyCols * 4L);
       rowsOfA = copy;
       step = copyCols * 4L;
     }
-    boolean plain = alpha == 1 && (beta == 0 || beta == 1);
-    for (int j = firstCol; j < lastCol; j += WIDE) {
-      int width = n - j > NARROW ? WIDE : NARROW;
-      long target = c + firstRow * cStride + j * 4L;
-      boolean direct = plain && n - j >= width;
-      long to = direct ? target : raw;
-      long toStride = direct ? cStride : width * 4L;
-      long from = packed + (natural ? j : (long) j * k) * 4;
-      boolean add = direct && beta == 1;
-      SimdTile.multiply(
-          rows,
-          width,
-          k,
-          rowsOfA,
-          rowStep,
-          step,
-          from,
-          natural ? bStride : 0,
-          k,
-          to,
-          toStride,
-          add,
-          room);
-      int end = Math.min(n, j + width);
-      if (!direct) {
-        for (int i = 0; i < rows; i++) {
-          blend(raw + i * toStride, target + i * cStride, end - j);
+    for (int first = firstPanel; first < lastPanel; first += near) {
+      int last = Math.min(lastPanel, first + near);
+      for (int panel = first; panel < last && packsOwn; panel++) {
+        pack(panel, own + (panel - first) * panelBytes);
+      }
+      for (int i = 0; i < rows; i += TASK_ROWS) {
+        int count = Math.min(TASK_ROWS, rows - i);
+        for (int panel = first; panel < last; panel++) {
+          long from = natural ? b + 4L * panel * WIDE : packed + panel * panelBytes;
+          if (packsOwn) {
+            from = own + (panel - first) * panelBytes;
+          }
+          tile(count, panel * WIDE, rowsOfA + i * rowStep, rowStep, step, from, firstRow + i, room);
         }
       }
-      finish(rows, target, j, end);
     }
+  }
+
+  /** Some rows of C by one panel of B. */
+  private void tile(
+      int rows, int j, long a, long rowStep, long step, long from, int firstRow, long room) {
+    long raw = room + ROOM;
+    int width = n - j > NARROW ? WIDE : NARROW;
+    int end = Math.min(n, j + width);
+    long target = c + firstRow * cStride + j * 4L;
+    boolean direct = alpha == 1 && (beta == 0 || beta == 1) && n - j >= width;
+    long to = direct ? target : raw;
+    long toStride = direct ? cStride : width * 4L;
+    long bStep = natural ? bStride : 0;
+    boolean add = direct && beta == 1;
+    SimdTile.multiply(rows, width, k, a, rowStep, step, from, bStep, k, to, toStride, add, room);
+    if (!direct) {
+      for (int i = 0; i < rows; i++) {
+        blend(raw + i * toStride, target + i * cStride, end - j);
+      }
+    }
+    finish(rows, target, j, end);
   }
 
   // A long k and a small C: sums of chunks, joined in order.
@@ -356,10 +452,8 @@ final class SimdDense extends Dense {
     int whole = F.loopBound(count);
     float scale = alpha;
     float keep = beta;
-    if (scale == 1 && keep == 0) {
-      MemorySegment.copy(MEMORY, raw, MEMORY, y, count * 4L);
-      return;
-    }
+    raw &= ADDRESS;
+    y &= ADDRESS;
     for (int j = 0; j < whole; j += LANES) {
       FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, raw + j * 4L, ORDER).mul(scale);
       if (keep != 0) {

@@ -4,6 +4,7 @@ import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.FLOAT;
+import static dev.rhumb.kernels.Simd.INDEX;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
@@ -44,7 +45,7 @@ final class SimdTile {
   /** Columns of a narrow tile, the unit of B's columns. */
   static final int NARROW = 2 * LANES;
 
-  /** Columns of a block of A. */
+  /** Columns of a block of A: as many rows of a panel of B stay in the first-level cache. */
   private static final int BLOCK = 64;
 
   /** The largest stride at which 64 rows share the first-level cache's sets evenly enough. */
@@ -226,6 +227,10 @@ final class SimdTile {
     for (int j = 0; j < padded; j += WIDE) {
       int width = Math.min(WIDE, padded - j);
       long panel = to + (long) j * rows * 4;
+      if (width == 4 * LANES && cols - j >= width) {
+        pack4(rows, from + j * 4L, stride, panel);
+        continue;
+      }
       for (int i = 0; i < rows; i++) {
         for (int c = 0; c < width; c += LANES) {
           VectorMask<Float> mask = F.indexInRange(Math.min(j + c, cols), cols);
@@ -238,24 +243,55 @@ final class SimdTile {
     }
   }
 
+  private static void pack4(int rows, long from, long stride, long to) {
+    for (int i = 0; i < rows; i++) {
+      from &= ADDRESS;
+      to &= ADDRESS;
+      FloatVector x0 = FloatVector.fromMemorySegment(F, MEMORY, from, ORDER);
+      FloatVector x1 = FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER);
+      FloatVector x2 = FloatVector.fromMemorySegment(F, MEMORY, from + 2 * BYTES, ORDER);
+      FloatVector x3 = FloatVector.fromMemorySegment(F, MEMORY, from + 3 * BYTES, ORDER);
+      x0.intoMemorySegment(MEMORY, to, ORDER);
+      x1.intoMemorySegment(MEMORY, to + BYTES, ORDER);
+      x2.intoMemorySegment(MEMORY, to + 2 * BYTES, ORDER);
+      x3.intoMemorySegment(MEMORY, to + 3 * BYTES, ORDER);
+      from += stride;
+      to += 4 * BYTES;
+    }
+  }
+
   /**
    * Copies the transpose of (rows, cols) into panels of B, {@code rows} filled up with zeros to a
    * multiple of NARROW.
    */
   static void packTransposed(int rows, int cols, long from, long stride, long to) {
     int padded = Simd.roundUp(rows, NARROW);
+    int wholeCols = F.loopBound(cols);
     for (int j = 0; j < padded; j += WIDE) {
       int width = Math.min(WIDE, padded - j);
       long panel = to + (long) j * cols * 4;
+      long panelStride = width * 4L;
+      int wholeRows = F.loopBound(Math.max(0, Math.min(width, rows - j)));
+      // Some columns at a time: their part of the panel stays near.
+      for (int p = 0; p < wholeCols && wholeRows > 0; p += BLOCK) {
+        Simd.transpose(
+            wholeRows,
+            Math.min(BLOCK, wholeCols - p),
+            from + j * stride + p * 4L,
+            stride,
+            panel + p * panelStride,
+            panelStride);
+      }
       for (int i = 0; i < width; i++) {
-        packColumn(cols, j + i < rows ? from + (j + i) * stride : 0, panel + i * 4L, width * 4L);
+        long row = j + i < rows ? from + (j + i) * stride : 0;
+        packColumn(i < wholeRows ? wholeCols : 0, cols, row, panel + i * 4L, panelStride);
       }
     }
   }
 
-  /** Spreads a row, or zeros for address 0, over a column. */
-  private static void packColumn(int count, long from, long to, long stride) {
-    for (int p = 0; p < count; p++) {
+  /** Spreads some of a row, or zeros for address 0, over a column. */
+  private static void packColumn(int first, int end, long from, long to, long stride) {
+    for (int p = first; p < end; p++) {
       set(to + p * stride, from == 0 ? 0 : get(from + p * 4L));
     }
   }
@@ -292,44 +328,47 @@ final class SimdTile {
     FloatVector s41 = s01;
     FloatVector s42 = s02;
     FloatVector s43 = s03;
+    long row0 = a & ADDRESS;
+    long row1 = (row0 + rowStep) & ADDRESS;
+    long row2 = (row1 + rowStep) & ADDRESS;
+    long row3 = (row2 + rowStep) & ADDRESS;
+    long row4 = (row3 + rowStep) & ADDRESS;
+    int by = (int) step;
+    int next = 0;
     for (int p = 0; p < k; p++) {
+      long at = next & INDEX;
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
       FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
       FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, b + 2 * BYTES, ORDER);
       FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, b + 3 * BYTES, ORDER);
       b += bStep;
-      long at = a & ADDRESS;
-      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row0 + at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row1 + at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row2 + at));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
       s22 = x.fma(b2, s22);
       s23 = x.fma(b3, s23);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row3 + at));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
       s32 = x.fma(b2, s32);
       s33 = x.fma(b3, s33);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row4 + at));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
       s42 = x.fma(b2, s42);
       s43 = x.fma(b3, s43);
-      a += step;
+      next += by;
     }
     c &= ADDRESS;
     s00.intoMemorySegment(MEMORY, c, ORDER);
@@ -380,32 +419,35 @@ final class SimdTile {
     FloatVector s31 = s01;
     FloatVector s40 = s00;
     FloatVector s41 = s01;
+    long row0 = a & ADDRESS;
+    long row1 = (row0 + rowStep) & ADDRESS;
+    long row2 = (row1 + rowStep) & ADDRESS;
+    long row3 = (row2 + rowStep) & ADDRESS;
+    long row4 = (row3 + rowStep) & ADDRESS;
+    int by = (int) step;
+    int next = 0;
     for (int p = 0; p < k; p++) {
+      long at = next & INDEX;
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
       FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
       b += bStep;
-      long at = a & ADDRESS;
-      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row0 + at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row1 + at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row2 + at));
       s20 = x.fma(b0, s20);
       s21 = x.fma(b1, s21);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row3 + at));
       s30 = x.fma(b0, s30);
       s31 = x.fma(b1, s31);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row4 + at));
       s40 = x.fma(b0, s40);
       s41 = x.fma(b1, s41);
-      a += step;
+      next += by;
     }
     c &= ADDRESS;
     s00.intoMemorySegment(MEMORY, c, ORDER);
@@ -444,26 +486,29 @@ final class SimdTile {
     FloatVector s11 = s01;
     FloatVector s12 = s02;
     FloatVector s13 = s03;
+    long row0 = a & ADDRESS;
+    long row1 = (row0 + rowStep) & ADDRESS;
+    int by = (int) step;
+    int next = 0;
     for (int p = 0; p < k; p++) {
+      long at = next & INDEX;
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
       FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
       FloatVector b2 = FloatVector.fromMemorySegment(F, MEMORY, b + 2 * BYTES, ORDER);
       FloatVector b3 = FloatVector.fromMemorySegment(F, MEMORY, b + 3 * BYTES, ORDER);
       b += bStep;
-      long at = a & ADDRESS;
-      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row0 + at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
       s02 = x.fma(b2, s02);
       s03 = x.fma(b3, s03);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row1 + at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
       s12 = x.fma(b2, s12);
       s13 = x.fma(b3, s13);
-      a += step;
+      next += by;
     }
     c &= ADDRESS;
     s00.intoMemorySegment(MEMORY, c, ORDER);
@@ -493,20 +538,23 @@ final class SimdTile {
     FloatVector s01 = FloatVector.fromMemorySegment(F, MEMORY, start + 1 * BYTES, ORDER);
     FloatVector s10 = s00;
     FloatVector s11 = s01;
+    long row0 = a & ADDRESS;
+    long row1 = (row0 + rowStep) & ADDRESS;
+    int by = (int) step;
+    int next = 0;
     for (int p = 0; p < k; p++) {
+      long at = next & INDEX;
       b &= ADDRESS;
       FloatVector b0 = FloatVector.fromMemorySegment(F, MEMORY, b, ORDER);
       FloatVector b1 = FloatVector.fromMemorySegment(F, MEMORY, b + 1 * BYTES, ORDER);
       b += bStep;
-      long at = a & ADDRESS;
-      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      FloatVector x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row0 + at));
       s00 = x.fma(b0, s00);
       s01 = x.fma(b1, s01);
-      at = (at + rowStep) & ADDRESS;
-      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, at));
+      x = FloatVector.broadcast(F, MEMORY.get(FLOAT, row1 + at));
       s10 = x.fma(b0, s10);
       s11 = x.fma(b1, s11);
-      a += step;
+      next += by;
     }
     c &= ADDRESS;
     s00.intoMemorySegment(MEMORY, c, ORDER);
