@@ -120,7 +120,8 @@ final class Stepper implements Workload {
             .withAuxKept(0)
             .withBatch(task.rows())
             .withLearningRate(Task.SaeStep.LEARNING_RATE)
-            .withSteps(MOST);
+            .withSteps(MOST)
+            .withWarmUp(0);
     return new Stepper(
         stepper ->
             SaeTrainer.train(

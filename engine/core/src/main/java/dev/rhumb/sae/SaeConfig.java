@@ -141,6 +141,13 @@ public record SaeConfig(
     return draft.config();
   }
 
+  /** The same with another number of steps over which the learning rate rises; 0 for none. */
+  public SaeConfig withWarmUp(int steps) {
+    Draft draft = new Draft(this);
+    draft.warmUpSteps = steps;
+    return draft.config();
+  }
+
   /** The same with another seed. */
   public SaeConfig withSeed(long seed) {
     Draft draft = new Draft(this);
