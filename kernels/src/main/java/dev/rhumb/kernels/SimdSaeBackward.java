@@ -41,6 +41,8 @@ final class SimdSaeBackward {
 
   private final Workers workers;
   private final Workers.Task rowTask = this::rowBlock;
+  private final Workers.Task countTask = this::countRange;
+  private final Workers.Task placeTask = this::placeRange;
   private final Workers.Task featureTask = this::featureBlock;
 
   // The arguments of the call under way.
@@ -63,12 +65,15 @@ final class SimdSaeBackward {
   private long dBEnc;
 
   // Scratch memory: how many entries stand before each row; dz of each entry but for the slope;
-  // x - bDec; where each feature's entries start; the fired entries by feature, as (row, z, dz);
-  // sums of each task.
+  // x - bDec; where each feature's entries start, and those of each range of rows in them; the
+  // fired
+  // entries by feature, as (row, z, dz); sums of each task.
+  private int ranges;
   private long entries;
   private long slopes;
   private long centred;
   private long starts;
+  private long places;
   private long fired;
   private long rowSums;
   private long featureSums;
@@ -132,7 +137,9 @@ final class SimdSaeBackward {
     long entryBytes = roundUp(rows + 1, 16) * 4L;
     long slopeBytes = (total * 4 + 63) / 64 * 64;
     long centredBytes = ((long) rows * width * 4 + 63) / 64 * 64;
-    long startBytes = roundUp(features + 2, 16) * 4L;
+    ranges = Math.min(rows, workers.threads());
+    long startBytes = roundUp(features + 1, 16) * 4L;
+    long placeBytes = (long) ranges * roundUp(features, 16) * 4;
     long sumBytes = roundUp(width, LANES) * 4L;
     entries =
         workers
@@ -142,12 +149,14 @@ final class SimdSaeBackward {
                     + slopeBytes
                     + centredBytes
                     + startBytes
+                    + placeBytes
                     + (rowTasks + featureTasks) * sumBytes
                     + total * ENTRY);
     slopes = entries + entryBytes;
     centred = slopes + slopeBytes;
     starts = centred + centredBytes;
-    rowSums = starts + startBytes;
+    places = starts + startBytes;
+    rowSums = places + placeBytes;
     featureSums = rowSums + rowTasks * sumBytes;
     fired = featureSums + featureTasks * sumBytes;
     setInt(entries, 0);
@@ -203,34 +212,64 @@ final class SimdSaeBackward {
         slopes + first * 4L);
   }
 
-  /** Lists the fired entries by feature, rows ascending: those of f from starts[f] on. */
+  /**
+   * Lists the fired entries by feature, rows ascending: those of f from starts[f] on. Workers count
+   * and place ranges of rows; in between a place is set aside for each feature of each range.
+   */
   private void sort() {
-    // Counts go two places up, so that the placing leaves the starts one place up, where they end.
-    for (int f = 0; f < features + 2; f++) {
-      setInt(starts + f * 4L, 0);
+    workers.run(ranges, countTask);
+    int place = 0;
+    for (int f = 0; f < features; f++) {
+      setInt(starts + f * 4L, place);
+      for (int range = 0; range < ranges; range++) {
+        long at = placesOf(range) + f * 4L;
+        int fired = getInt(at);
+        setInt(at, place);
+        place += fired;
+      }
     }
-    for (int r = 0; r < rows; r++) {
+    setInt(starts + features * 4L, place);
+    workers.run(ranges, placeTask);
+  }
+
+  private long placesOf(int range) {
+    return places + (long) range * roundUp(features, 16) * 4;
+  }
+
+  private int firstRow(int range) {
+    return (int) ((long) rows * range / ranges);
+  }
+
+  /** Counts the fired entries of each feature in a range of rows. */
+  private void countRange(int range, int worker) {
+    long counts = placesOf(range);
+    for (int f = 0; f < features; f++) {
+      setInt(counts + f * 4L, 0);
+    }
+    for (int r = firstRow(range); r < firstRow(range + 1); r++) {
       long at = (long) r * kept * 4;
       long end = at + count(r) * 4L;
       for (; at < end; at += 4) {
         if (get(values + at) > 0) {
-          long start = starts + (getInt(indices + at) + 2) * 4L;
-          setInt(start, getInt(start) + 1);
+          long count = counts + getInt(indices + at) * 4L;
+          setInt(count, getInt(count) + 1);
         }
       }
     }
-    for (int f = 2; f < features + 2; f++) {
-      setInt(starts + f * 4L, getInt(starts + f * 4L) + getInt(starts + (f - 1) * 4L));
-    }
-    for (int r = 0; r < rows; r++) {
+  }
+
+  /** Puts the fired entries of a range of rows in their places. */
+  private void placeRange(int range, int worker) {
+    long own = placesOf(range);
+    for (int r = firstRow(range); r < firstRow(range + 1); r++) {
       long at = (long) r * kept * 4;
       long from = slopes + getInt(entries + r * 4L) * 4L;
       for (int i = count(r); i > 0; i--, at += 4, from += 4) {
         float z = get(values + at);
         if (z > 0) {
-          long start = starts + (getInt(indices + at) + 1) * 4L;
-          int place = getInt(start);
-          setInt(start, place + 1);
+          long next = own + getInt(indices + at) * 4L;
+          int place = getInt(next);
+          setInt(next, place + 1);
           long entry = fired + place * ENTRY;
           setInt(entry, r);
           set(entry + 4, z);
