@@ -7,7 +7,6 @@ import static dev.rhumb.kernels.Simd.ACROSS_8;
 import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
 import static dev.rhumb.kernels.Simd.F;
-import static dev.rhumb.kernels.Simd.INDEX;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
@@ -26,7 +25,7 @@ import jdk.incubator.vector.VectorShuffle;
  */
 final class Dots {
   /** Bytes of memory that many at a time take on the way. */
-  static final long ROOM = LANES / 4L * BYTES;
+  static final long ROOM = (LANES / 4 + 4L) * BYTES;
 
   // The lanes whose number has a bit.
   private static final VectorMask<Float> WITH_HALF = lanesWith(LANES / 2);
@@ -96,14 +95,15 @@ final class Dots {
       for (int j = 0; j < group; j += 4) {
         long at = rows + (i + j) * stride;
         int last = group - j - 1;
-        sums4(
+        partial4(
             row,
             at,
             at + Math.min(1, last) * stride,
             at + Math.min(2, last) * stride,
             at + Math.min(3, last) * stride,
             width,
-            room + j / 4 * BYTES);
+            room + LANES / 4 * BYTES);
+        fold4(room + LANES / 4 * BYTES, room + j / 4 * BYTES);
       }
       join(room, group, to + i * 4L);
     }
@@ -125,48 +125,63 @@ final class Dots {
       for (int j = 0; j < group; j += 4) {
         long at = numbers + (i + j) * 4L;
         int last = group - j - 1;
-        sums4(
+        partial4(
             row,
             table + getInt(at) * stride,
             table + getInt(at + Math.min(1, last) * 4L) * stride,
             table + getInt(at + Math.min(2, last) * 4L) * stride,
             table + getInt(at + Math.min(3, last) * 4L) * stride,
             width,
-            room + j / 4 * BYTES);
+            room + LANES / 4 * BYTES);
+        fold4(room + LANES / 4 * BYTES, room + j / 4 * BYTES);
       }
       join(room, group, to + i * 4L);
     }
   }
 
-  /** One row with four others: what the first two halvings leave of their sums, in one vector. */
-  private static void sums4(long row, long r0, long r1, long r2, long r3, int width, long to) {
+  /** The lanes' sums of one row with four others. */
+  private static void partial4(long row, long r0, long r1, long r2, long r3, int width, long room) {
     FloatVector s0 = FloatVector.zero(F);
     FloatVector s1 = FloatVector.zero(F);
     FloatVector s2 = FloatVector.zero(F);
     FloatVector s3 = FloatVector.zero(F);
-    int whole = F.loopBound(width);
-    row &= ADDRESS;
-    r0 &= ADDRESS;
-    r1 &= ADDRESS;
-    r2 &= ADDRESS;
-    r3 &= ADDRESS;
-    for (int i = 0; i < whole; i += LANES) {
-      long d = 4L * (i & INDEX);
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER), s3);
+    long end = F.loopBound(width) * 4L;
+    for (long d = 0; d < end; d += BYTES) {
+      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, (row + d) & ADDRESS, ORDER);
+      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r0 + d) & ADDRESS, ORDER), s0);
+      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r1 + d) & ADDRESS, ORDER), s1);
+      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r2 + d) & ADDRESS, ORDER), s2);
+      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, (r3 + d) & ADDRESS, ORDER), s3);
     }
-    if (whole < width) {
-      VectorMask<Float> mask = F.indexInRange(whole, width);
-      long d = 4L * whole;
-      FloatVector x = FloatVector.fromMemorySegment(F, MEMORY, row + d, ORDER, mask);
-      s0 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r0 + d, ORDER, mask), s0);
-      s1 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r1 + d, ORDER, mask), s1);
-      s2 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r2 + d, ORDER, mask), s2);
-      s3 = x.fma(FloatVector.fromMemorySegment(F, MEMORY, r3 + d, ORDER, mask), s3);
+    room &= ADDRESS;
+    s0.intoMemorySegment(MEMORY, room, ORDER);
+    s1.intoMemorySegment(MEMORY, room + BYTES, ORDER);
+    s2.intoMemorySegment(MEMORY, room + 2 * BYTES, ORDER);
+    s3.intoMemorySegment(MEMORY, room + 3 * BYTES, ORDER);
+    if (end < width * 4L) {
+      addTail(row + end, r0 + end, width - (int) (end / 4), room);
+      addTail(row + end, r1 + end, width - (int) (end / 4), room + BYTES);
+      addTail(row + end, r2 + end, width - (int) (end / 4), room + 2 * BYTES);
+      addTail(row + end, r3 + end, width - (int) (end / 4), room + 3 * BYTES);
     }
+  }
+
+  private static void addTail(long a, long b, int width, long sum) {
+    VectorMask<Float> mask = F.indexInRange(0, width);
+    FloatVector.fromMemorySegment(F, MEMORY, a, ORDER, mask)
+        .fma(
+            FloatVector.fromMemorySegment(F, MEMORY, b, ORDER, mask),
+            FloatVector.fromMemorySegment(F, MEMORY, sum, ORDER))
+        .intoMemorySegment(MEMORY, sum, ORDER);
+  }
+
+  /** The first two halvings of four vectors, which leave one. */
+  private static void fold4(long from, long to) {
+    from &= ADDRESS;
+    FloatVector s0 = FloatVector.fromMemorySegment(F, MEMORY, from, ORDER);
+    FloatVector s1 = FloatVector.fromMemorySegment(F, MEMORY, from + BYTES, ORDER);
+    FloatVector s2 = FloatVector.fromMemorySegment(F, MEMORY, from + 2 * BYTES, ORDER);
+    FloatVector s3 = FloatVector.fromMemorySegment(F, MEMORY, from + 3 * BYTES, ORDER);
     s0 = s0.blend(s1, WITH_HALF).add(s1.blend(s0, WITH_HALF).rearrange(ACROSS_HALF));
     s2 = s2.blend(s3, WITH_HALF).add(s3.blend(s2, WITH_HALF).rearrange(ACROSS_HALF));
     s0.blend(s2, WITH_QUARTER)

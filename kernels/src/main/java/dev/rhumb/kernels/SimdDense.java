@@ -318,7 +318,10 @@ final class SimdDense extends Dense {
     int copyCols = roundUp(rows, LANES);
     long rawBytes = 4L * TASK_ROWS * WIDE;
     long panelBytes = 4L * WIDE * Math.max(k, 1);
-    int near = packsOwn ? (int) Math.max(1, OWN_B / panelBytes) : panelsPerTask;
+    int near = panelsPerTask;
+    if (packsOwn) {
+      near = (int) Math.max(1, Math.min(near, OWN_B / panelBytes));
+    }
     long ownBytes = packsOwn ? near * panelBytes : 0;
     long copyBytes = copied ? 4L * k * copyCols : 0;
     long room = workers.own(worker).reserve(ROOM + rawBytes + ownBytes + copyBytes);

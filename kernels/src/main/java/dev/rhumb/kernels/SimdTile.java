@@ -20,11 +20,13 @@ import jdk.incubator.vector.VectorMask;
  * Register tiles of a matrix product: C = A B, or C += A B, for {@value #ROWS} rows of C and a
  * fixed number of vectors of columns.
  *
- * <p>Two things make a tile's loop what it should be, loads and multiply-adds alone. Addresses are
- * masked to 62 bits, so the compiler sees that no bounds check can fail and leaves them out;
- * otherwise it makes a nest of loops of one with {@code long} checks. And five rows of four
- * vectors, with the vectors of B and the elements of A that they meet, fit AVX-512's 32 registers
- * in any order that the compiler takes the loads in; six rows spill in some.
+ * <p>Three things make a tile's loop what it should be, loads and multiply-adds alone. Addresses
+ * are masked ({@link Simd#ADDRESS}), so the compiler sees that no bounds check can fail and leaves
+ * them out; otherwise it makes a nest of loops of one with {@code long} checks. The rows of A share
+ * one offset, an {@code int} that is not negative: only such a one becomes part of a load, and a
+ * block's elements of a row must lie within 2 GiB. And five rows of four vectors, with the vectors
+ * of B and the elements of A that they meet, fit AVX-512's 32 registers in any order that the
+ * compiler takes the loads in; six rows spill in some.
  *
  * <p>A is read as it lies, transposed or not. B stands in panels, {@link #WIDE} columns wide, the
  * last one {@link #NARROW} where that is enough; where its rows are near each other, as it lies.
