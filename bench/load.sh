@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Latency of requests under a load that does not wait for answers: 1, 2 and 4 threads, plain and steered. Takes no data
-# (RHUMB_LOAD_MODEL names a model folder; see the other settings in the javadoc of Load). About three minutes for each of six parts, on a quiet machine;
+# (RHUMB_LOAD_MODEL names a model folder; see the other settings in the javadoc of Load). A few minutes on a quiet machine;
 # the model lies in runs/, the table in bench/results/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
