@@ -64,11 +64,12 @@ final class SimdSaeBackward {
   private long dWDec;
   private long dBEnc;
 
-  // Scratch memory: how many entries stand before each row; dz of each entry but for the slope;
-  // x - bDec; where each feature's entries start, and those of each range of rows in them; the
-  // fired
-  // entries by feature, as (row, z, dz); sums of each task.
+  // Ranges of rows that are counted and placed apart: no result depends on how many.
   private int ranges;
+
+  // Scratch memory: how many entries stand before each row; dz of each entry but for the slope;
+  // x - bDec; where each feature's entries start; where those of each range of rows go next; the
+  // fired entries by feature, as (row, z, dz); sums of each task.
   private long entries;
   private long slopes;
   private long centred;

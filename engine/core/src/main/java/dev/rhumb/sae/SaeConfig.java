@@ -141,7 +141,11 @@ public record SaeConfig(
     return draft.config();
   }
 
-  /** The same with another number of steps over which the learning rate rises; 0 for none. */
+  /**
+   * The same with another warm-up; {@link #withSteps} sets it anew.
+   *
+   * @param steps over which the learning rate rises, from 0, for none, to all steps
+   */
   public SaeConfig withWarmUp(int steps) {
     Draft draft = new Draft(this);
     draft.warmUpSteps = steps;

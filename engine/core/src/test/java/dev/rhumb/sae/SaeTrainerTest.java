@@ -231,6 +231,8 @@ class SaeTrainerTest {
     assertThrows(IllegalArgumentException.class, () -> good.withLearningRate(Float.NaN));
     assertThrows(IllegalArgumentException.class, () -> good.withBatch(0));
     assertThrows(IllegalArgumentException.class, () -> good.withSteps(0));
+    assertThrows(IllegalArgumentException.class, () -> good.withWarmUp(-1));
+    assertThrows(IllegalArgumentException.class, () -> good.withSteps(9).withWarmUp(10));
     String message =
         assertThrows(IllegalArgumentException.class, () -> SaeConfig.of(SITE, WIDTH, 4, 5))
             .getMessage();
@@ -245,6 +247,8 @@ class SaeTrainerTest {
     assertEquals(1, config.learningRate(81));
     assertEquals(0.5f, config.learningRate(91), 1e-6);
     assertEquals(0.05f, config.learningRate(100), 1e-6);
+    assertEquals(1, config.withWarmUp(0).learningRate(1));
+    assertEquals(0.25f, config.withWarmUp(4).learningRate(1));
   }
 
   @ParameterizedTest
