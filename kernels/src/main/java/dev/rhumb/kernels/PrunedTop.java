@@ -27,6 +27,16 @@ abstract class PrunedTop {
 
   private final TopCandidates candidates = new TopCandidates();
   private final BytePanels.Row row = new BytePanels.Row();
+
+  // Steps that are units of their own.
+  private final Workers.Task boundTask = this::bound;
+  private final Workers.Task scoreTask = this::scoreSome;
+
+  // The arguments of the step under way.
+  private BytePanels from;
+  private long scoredIndices;
+  private long scoredTo;
+
   private int kept;
   private int panels;
   private long scores;
@@ -92,6 +102,7 @@ abstract class PrunedTop {
     if (!from.take(x, row, memory)) {
       return -1;
     }
+    this.from = from;
     this.kept = kept;
     panels = chunk(count);
     scores = memory + BytePanels.rowBytes(width);
@@ -107,9 +118,10 @@ abstract class PrunedTop {
     int saved = 0;
     for (int first = 0; ; first += CHUNK * PANEL) {
       int chunkCount = Math.min(CHUNK * PANEL, count - first);
-      from.bounds(row, first / PANEL, ScorePanels.panels(chunkCount), scores, maxima);
+      Workers.apart(boundTask, first / PANEL, ScorePanels.panels(chunkCount));
       collect(first, chunkCount, least, saved, to, toScores);
       if (first + chunkCount == count) {
+        this.from = null;
         return candidates.write(to, toScores);
       }
       float smallest = candidates.trim();
@@ -118,6 +130,10 @@ abstract class PrunedTop {
       saved = candidates.count();
       candidates.save(to, toScores);
     }
+  }
+
+  private void bound(int firstPanel, int count) {
+    from.bounds(row, firstPanel, count, scores, maxima);
   }
 
   /** Of the last row, how many chunks were scored in full. */
@@ -162,7 +178,7 @@ abstract class PrunedTop {
     if (!isFew(candidates.count(), count)) {
       return Float.NEGATIVE_INFINITY;
     }
-    score(candidates.count(), candidates.indices(), candidates.scores());
+    scoreApart(candidates.count(), candidates.indices(), candidates.scores());
     firstCount = candidates.count();
     candidates.save(firstIndices, firstScores);
     return candidates.trim();
@@ -196,10 +212,20 @@ abstract class PrunedTop {
         others++;
       }
     }
-    score(others, otherIndices, otherScores);
+    scoreApart(others, otherIndices, otherScores);
     for (int i = 0; i < others; i++) {
       set(to + getInt(otherPlaces + i * 4L) * 4L, get(otherScores + i * 4L));
     }
+  }
+
+  private void scoreApart(int count, long indices, long to) {
+    scoredIndices = indices;
+    scoredTo = to;
+    Workers.apart(scoreTask, count, 0);
+  }
+
+  private void scoreSome(int count, int unused) {
+    score(count, scoredIndices, scoredTo);
   }
 
   private void setMaxima(int chunk) {

@@ -30,8 +30,10 @@ import jdk.incubator.vector.VectorSpecies;
  * makes of the outermost method is small (its NodeCountInliningCutoff), and which method is
  * outermost differs from run to run. So vectors and masks are not passed to our methods, nor
  * returned by them, where a request comes by; {@link #exp} and {@link #exp2} alone are, from loops
- * that make a unit of their own. Hot loops stand in methods of some twenty operations each: the
- * first-tier compiler gives up on much longer ones, and at five masked loads.
+ * that make a unit of their own. In a unit that is too large vectors become objects all the same,
+ * even those of the library's methods: so larger work goes by steps through {@link Workers#apart}.
+ * Hot loops stand in methods of some twenty operations each: the first-tier compiler gives up on
+ * much longer ones, and at five masked loads.
  *
  * <p>Sums over the lanes of a vector are spelt out as {@link #sum} and {@link #sums}: the order of
  * {@code reduceLanes(ADD)} is undefined for floats and differs between interpreted and compiled

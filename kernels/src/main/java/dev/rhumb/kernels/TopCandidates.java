@@ -37,6 +37,19 @@ final class TopCandidates {
   /** Scores compared at a time. */
   private static final int GROUP = 4 * LANES;
 
+  // Steps that are units of their own.
+  private final Workers.Task boundTask = this::bound;
+  private final Workers.Task addTask = this::add;
+  private final Workers.Task trimTask = this::trim;
+  private final Workers.Task writeTask = this::write;
+
+  // The arguments of the step under way, and its result.
+  private long from;
+  private long maxima;
+  private long toIndices;
+  private long toScores;
+  private float bound;
+
   private int kept;
   private int count;
   private long scores;
@@ -92,6 +105,13 @@ final class TopCandidates {
     if ((long) panels * LANES < kept) {
       return Float.NEGATIVE_INFINITY;
     }
+    this.maxima = maxima;
+    Workers.apart(boundTask, panels, kept);
+    return bound;
+  }
+
+  private void bound(int panels, int kept) {
+    long maxima = this.maxima;
     int groups = Math.min(panels, Math.max(1, (SPREAD * kept + LANES - 1) / LANES));
     FloatVector least = FloatVector.broadcast(F, Float.POSITIVE_INFINITY);
     FloatVector most = FloatVector.broadcast(F, Float.NEGATIVE_INFINITY);
@@ -108,7 +128,7 @@ final class TopCandidates {
     }
     int low = key(least.reduceLanes(VectorOperators.MIN));
     long high = key(most.reduceLanes(VectorOperators.MAX)) + 1L;
-    return threshold(spareScores, groups, kept, kept + kept / 8, low, high);
+    bound = threshold(spareScores, groups, kept, kept + kept / 8, low, high);
   }
 
   /**
@@ -165,7 +185,16 @@ final class TopCandidates {
    * @param first the index of the first score, above all those added before
    */
   void add(long from, long maxima, int panels, int first, float bound) {
-    FloatVector least = FloatVector.broadcast(F, bound);
+    this.from = from;
+    this.maxima = maxima;
+    this.bound = bound;
+    Workers.apart(addTask, panels, first);
+  }
+
+  private void add(int panels, int first) {
+    long from = this.from;
+    long maxima = this.maxima;
+    float least = bound;
     int hit = 0;
     for (int p = 0; p < panels; p++) {
       boolean any =
@@ -263,7 +292,12 @@ final class TopCandidates {
     if (count < kept) {
       return Float.NEGATIVE_INFINITY;
     }
-    return count > COUNTED ? trimMany() : trimFew();
+    Workers.apart(trimTask, count, kept);
+    return bound;
+  }
+
+  private void trim(int count, int kept) {
+    bound = count > COUNTED ? trimMany() : trimFew();
   }
 
   private float trimFew() {
@@ -322,12 +356,18 @@ final class TopCandidates {
     if (count > COUNTED) {
       trim();
     }
+    this.toIndices = toIndices;
+    this.toScores = toScores;
+    Workers.apart(writeTask, count, kept);
+    return Math.min(count, kept);
+  }
+
+  private void write(int count, int kept) {
     if (count > COUNTED) {
       sort(toIndices, toScores);
     } else {
       rank(toIndices, toScores);
     }
-    return Math.min(count, kept);
   }
 
   private void rank(long toIndices, long toScores) {

@@ -80,7 +80,7 @@ final class Workers implements AutoCloseable {
     int helping = Math.min(helpers.length, tasks - 1);
     if (helping <= 0) {
       for (int t = 0; t < tasks; t++) {
-        task.run(t, 0);
+        apart(task, t, 0);
       }
       return;
     }
@@ -95,7 +95,7 @@ final class Workers implements AutoCloseable {
     int t = 0;
     try {
       for (; t < tasks; t += helpers.length + 1) {
-        task.run(t, 0);
+        apart(task, t, 0);
       }
     } catch (Throwable e) {
       failure = e;
@@ -112,9 +112,18 @@ final class Workers implements AutoCloseable {
       run(tasks, task);
     } else {
       for (int t = 0; t < tasks; t++) {
-        task.run(t, 0);
+        apart(task, t, 0);
       }
     }
+  }
+
+  /**
+   * Runs a task here and now. All tasks come through this one call, so the compiler cannot tell
+   * which it will be, and makes each a unit of its own. Steps of a task run through it too where
+   * together they would be too large a unit to keep vectors out of objects ({@link Simd}).
+   */
+  static void apart(Task task, int number, int worker) {
+    task.run(number, worker);
   }
 
   private void await() {
@@ -192,7 +201,7 @@ final class Workers implements AutoCloseable {
         int t = worker;
         try {
           for (; t < tasks; t += helpers.length + 1) {
-            task.run(t, worker);
+            apart(task, t, worker);
           }
         } catch (Throwable e) {
           failure = e;

@@ -3,7 +3,8 @@ package dev.rhumb.serve;
 /**
  * Runs a request path until the compiler is done with it. What runs uncompiled is slow and, as far
  * as it works on vectors, makes garbage: so it is done when a batch of rounds allocates nothing and
- * takes no less time than those before it.
+ * takes no less time than those before it; where batches go on allocating the same, some seconds
+ * later.
  */
 final class WarmUp {
   /** Rounds at least: what a round calls once is compiled to the end after 5,000 calls. */
@@ -15,10 +16,13 @@ final class WarmUp {
   /** Nanoseconds for which nothing may have changed: the compiler works in the background. */
   private static final long STEADY = 500_000_000L;
 
+  /** The same where rounds allocate, as they always do while a recorder takes down events. */
+  private static final long STEADY_GARBAGE = 5_000_000_000L;
+
   /** Nanoseconds at most, about. */
   private static final long MOST = 60_000_000_000L;
 
-  /** What counts as less time. */
+  /** What counts as less time, and as fewer bytes. */
   private static final double LESS = 0.97;
 
   private WarmUp() {}
@@ -32,8 +36,10 @@ final class WarmUp {
     long start = System.nanoTime();
     long changed = start;
     long best = Long.MAX_VALUE;
+    long fewest = Long.MAX_VALUE;
     long now = start;
     long done = 0;
+    boolean steady;
     do {
       long from = now;
       long bytes = allocated();
@@ -41,12 +47,15 @@ final class WarmUp {
       bytes = allocated() - bytes;
       now = System.nanoTime();
       done += rounds;
-      if (bytes > 0 || now - from < LESS * best) {
+      boolean again = bytes > 0 && fewest == 0;
+      if (again || bytes < LESS * fewest || now - from < LESS * best) {
         changed = now;
       }
       best = Math.min(best, now - from);
+      fewest = Math.min(fewest, bytes);
+      steady = now - changed >= (bytes > 0 ? STEADY_GARBAGE : STEADY);
     } while (now - start < MOST
-        && (now - changed < STEADY || (done < LEAST_ROUNDS && now - start < LONG_ENOUGH)));
+        && !(steady && (done >= LEAST_ROUNDS || now - start >= LONG_ENOUGH)));
   }
 
   /**
