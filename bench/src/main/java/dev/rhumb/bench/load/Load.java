@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.HdrHistogram.Histogram;
 
 /**
@@ -31,9 +32,12 @@ import org.HdrHistogram.Histogram;
  *       size is generated
  *   <li>{@code rhumb.load.rate}: requests a second over all threads; else half of what they answer
  *       when each request follows the one before at once
- *   <li>{@code rhumb.load.arrivals}: poisson (default) or uniform
- *   <li>{@code rhumb.load.seconds}: of each part; 20 by default
+ *   <li>{@code rhumb.load.arrivals}: uniform or poisson; else both, one after the other
+ *   <li>{@code rhumb.load.seconds}: of each part; 10 by default, and as long for its reference
  * </ul>
+ *
+ * <p>What the machine itself does to latencies shows in a reference: the same arrivals, each
+ * answered by a computation in registers that takes as long as half of the requests did.
  */
 public final class Load {
   private static final int K = 10;
@@ -61,7 +65,7 @@ public final class Load {
   private final Recommender recommender;
   private final Backend backend;
   private final int window;
-  private final boolean poisson;
+  private final List<Boolean> poisson;
   private final int seconds;
   private final int rate;
 
@@ -70,12 +74,16 @@ public final class Load {
     this.backend = backend;
     this.window = window;
     String arrivals = Settings.get("rhumb.load.arrivals");
-    poisson = arrivals == null || arrivals.equals("poisson");
-    if (!poisson && !arrivals.equals("uniform")) {
-      throw new IllegalArgumentException(
-          "rhumb.load.arrivals=" + arrivals + ": poisson or uniform is needed");
-    }
-    seconds = Settings.integer("rhumb.load.seconds", 20, 1, MOST_SECONDS);
+    poisson =
+        switch (arrivals) {
+          case null -> List.of(false, true);
+          case "uniform" -> List.of(false);
+          case "poisson" -> List.of(true);
+          default ->
+              throw new IllegalArgumentException(
+                  "rhumb.load.arrivals=" + arrivals + ": poisson or uniform is needed");
+        };
+    seconds = Settings.integer("rhumb.load.seconds", 10, 1, MOST_SECONDS);
     rate = Settings.integer("rhumb.load.rate", 0, 1, 10_000_000);
   }
 
@@ -102,7 +110,9 @@ public final class Load {
           continue;
         }
         for (int threads : new int[] {1, 2, 4}) {
-          load.part(table, kind, threads, shape);
+          for (boolean poisson : load.poisson) {
+            load.part(table, kind, threads, poisson, shape);
+          }
         }
       }
     }
@@ -117,13 +127,15 @@ public final class Load {
     return String.format(
         Locale.ROOT,
         "A request appends an item to a kept session and asks for the best %d, with %d edits where it is steered. Arrivals"
-            + " are fixed beforehand (%s), for each thread its own; a latency runs from when the request was due, so"
-            + " that waiting behind a slow one counts. The rate is %s. Service: from when work on a request began. A user"
-            + " comes without a history, and the next one comes when it is full (T items, or 4 T, where the window starts"
-            + " anew with every T / 4th item). %d s for each line, after a warm-up. Collector: %s; heap up to %d MB.",
+            + " are fixed beforehand, evenly spaced or a Poisson process, for each thread its own; a latency runs from"
+            + " when the request was due, so that waiting behind a slow one counts (of a Poisson process at half load"
+            + " p99.9 / p50 is about 5 though all requests take the same). The rate is %s. Service: from when work on a"
+            + " request began. A user comes without a history, and the next one comes when it is full (T items, or 4 T,"
+            + " where the window starts anew with every T / 4th item). Fixed work: the same arrivals right after, each"
+            + " answered by a computation in registers that takes as long as half of the requests did; what it shows is"
+            + " the machine's doing. %d s for each, after a warm-up. Collector: %s; heap up to %d MB.",
         K,
         EDITS,
-        poisson ? "a Poisson process" : "evenly spaced",
         rate > 0
             ? "given"
             : "half of the capacity, which is what the threads answer when each request follows the"
@@ -133,15 +145,23 @@ public final class Load {
         Runtime.getRuntime().maxMemory() >> 20);
   }
 
-  private void part(ResultTable table, Kind kind, int threads, String shape) throws Exception {
-    String name = kind.label + ", " + threads + (threads == 1 ? " thread" : " threads");
+  private void part(ResultTable table, Kind kind, int threads, boolean poisson, String shape)
+      throws Exception {
+    String name =
+        String.format(
+            "%s, %d %s, %s",
+            kind.label, threads, threads == 1 ? "thread" : "threads", poisson ? "Poisson" : "even");
     try (Kernels kernels = Kernels.open(backend, threads)) {
       table.part(
-          name, shape, kernels, Figures.Reference.NONE, figures -> run(kind, threads, figures));
+          name,
+          shape,
+          kernels,
+          Figures.Reference.NONE,
+          figures -> run(kind, threads, poisson, figures));
     }
   }
 
-  private void run(Kind kind, int threads, Figures figures) throws Exception {
+  private void run(Kind kind, int threads, boolean poisson, Figures figures) throws Exception {
     List<User> users = new ArrayList<>();
     try {
       for (int i = 0; i < threads; i++) {
@@ -151,10 +171,12 @@ public final class Load {
       double offered = rate > 0 ? rate : capacity / 2;
       List<long[]> arrivals = new ArrayList<>();
       for (int i = 0; i < threads; i++) {
-        arrivals.add(OpenLoop.arrivals(poisson, offered / threads, seconds, i));
+        arrivals.add(OpenLoop.arrivals(poisson, offered / threads, seconds, i, threads));
       }
       OpenLoop.Outcome outcome = OpenLoop.run(users, arrivals);
       Histogram latency = outcome.latency();
+      double typical = micros(outcome.service(), 50);
+      Histogram reference = OpenLoop.run(fixedWork(threads, typical), arrivals).latency();
       figures.add("capacity", capacity, "/s");
       figures.add("offered", offered, "/s");
       figures.add("answered", outcome.perSecond(), "/s");
@@ -163,7 +185,11 @@ public final class Load {
       figures.add("p99.9", micros(latency, 99.9), "us");
       figures.add("max", latency.getMaxValue() * 1e-3, "us");
       figures.add("p99.9 / p50", micros(latency, 99.9) / micros(latency, 50));
-      figures.add("service p50", micros(outcome.service(), 50), "us");
+      figures.add("service p50", typical, "us");
+      figures.add("service p99.9", micros(outcome.service(), 99.9), "us");
+      figures.add("fixed work p50", micros(reference, 50), "us");
+      figures.add("fixed work p99.9", micros(reference, 99.9), "us");
+      figures.add("fixed work p99.9 / p50", micros(reference, 99.9) / micros(reference, 50));
     } finally {
       users.forEach(User::close);
     }
@@ -186,6 +212,38 @@ public final class Load {
       if (requests * users.size() / perSecond > part / 4) {
         return perSecond;
       }
+    }
+  }
+
+  /** Servers whose answers take some time, as the machine is while nothing else runs. */
+  private static List<FixedWork> fixedWork(int servers, double micros) {
+    FixedWork work = new FixedWork(1 << 20);
+    double least = Double.POSITIVE_INFINITY;
+    for (int i = 0; i < 20; i++) {
+      long start = System.nanoTime();
+      work.answer();
+      least = Math.min(least, System.nanoTime() - start);
+    }
+    int steps = (int) Math.max(1, micros * 1e3 / least * work.steps);
+    return Stream.generate(() -> new FixedWork(steps)).limit(servers).toList();
+  }
+
+  /** A chain of operations on one number. */
+  private static final class FixedWork implements OpenLoop.Server {
+    private final int steps;
+    private long number = 1;
+
+    FixedWork(int steps) {
+      this.steps = steps;
+    }
+
+    @Override
+    public void answer() {
+      long x = number;
+      for (int i = 0; i < steps; i++) {
+        x = x * 6364136223846793005L + 1442695040888963407L; // Knuth's generator.
+      }
+      number = x;
     }
   }
 

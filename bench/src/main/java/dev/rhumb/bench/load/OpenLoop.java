@@ -46,14 +46,15 @@ final class OpenLoop {
   record Outcome(Histogram latency, Histogram service, double perSecond) {}
 
   /**
-   * Times of a Poisson process, or evenly spaced ones.
+   * Times of a Poisson process, or evenly spaced ones, for one of some servers.
    *
-   * @param perSecond mean rate
+   * @param perSecond mean rate of this server's
    * @param seconds how long
-   * @param seed of a Poisson process
+   * @param server its number, from 0: processes differ, and evenly spaced times are so over all
    * @return nanoseconds from the start, ascending
    */
-  static long[] arrivals(boolean poisson, double perSecond, double seconds, long seed) {
+  static long[] arrivals(
+      boolean poisson, double perSecond, double seconds, int server, int servers) {
     if (!(perSecond > 0 && seconds > 0 && perSecond * seconds < 1e8)) {
       throw new IllegalArgumentException(
           perSecond
@@ -61,10 +62,10 @@ final class OpenLoop {
               + seconds
               + " s: both must be above 0, and at most 1e8 requests in all");
     }
-    SplittableRandom random = new SplittableRandom(seed);
+    SplittableRandom random = new SplittableRandom(server);
     double gap = 1e9 / perSecond;
     long[] times = new long[(int) Math.max(1, Math.round(perSecond * seconds))];
-    double at = 0;
+    double at = poisson ? 0 : gap * server / servers;
     for (int i = 0; i < times.length; i++) {
       times[i] = (long) at;
       at += poisson ? -Math.log(1 - random.nextDouble()) * gap : gap;

@@ -25,10 +25,16 @@ class OpenLoopTest {
   void arrivalsAscendAtTheirRate() {
     assertArrayEquals(
         new long[] {0, 250 * MILLISECOND, 500 * MILLISECOND, 750 * MILLISECOND},
-        OpenLoop.arrivals(false, 4, 1, 0));
-    long[] poisson = OpenLoop.arrivals(true, 1000, 100, 3);
+        OpenLoop.arrivals(false, 4, 1, 0, 1));
+    assertArrayEquals(
+        new long[] {0, 250 * MILLISECOND, 500 * MILLISECOND, 750 * MILLISECOND},
+        OpenLoop.arrivals(false, 4, 1, 0, 2));
+    assertArrayEquals(
+        new long[] {125 * MILLISECOND, 375 * MILLISECOND, 625 * MILLISECOND, 875 * MILLISECOND},
+        OpenLoop.arrivals(false, 4, 1, 1, 2));
+    long[] poisson = OpenLoop.arrivals(true, 1000, 100, 3, 4);
     assertEquals(100_000, poisson.length);
-    assertArrayEquals(poisson, OpenLoop.arrivals(true, 1000, 100, 3));
+    assertArrayEquals(poisson, OpenLoop.arrivals(true, 1000, 100, 3, 4));
     double mean = poisson[poisson.length - 1] / 99_999.0;
     double squares = 0;
     for (int i = 1; i < poisson.length; i++) {
@@ -46,7 +52,7 @@ class OpenLoopTest {
   void anImpossibleRateIsRefused() {
     for (double rate : new double[] {0, -1, Double.NaN, 1e9}) {
       assertThrows(
-          IllegalArgumentException.class, () -> OpenLoop.arrivals(true, rate, 1, 0), "" + rate);
+          IllegalArgumentException.class, () -> OpenLoop.arrivals(true, rate, 1, 0, 1), "" + rate);
     }
   }
 
@@ -56,7 +62,7 @@ class OpenLoopTest {
    */
   @Test
   void waitingBehindASlowAnswerCounts() throws Exception {
-    long[] arrivals = OpenLoop.arrivals(false, 500, 0.2, 0);
+    long[] arrivals = OpenLoop.arrivals(false, 500, 0.2, 0, 1);
     int[] answered = new int[1];
     OpenLoop.Outcome outcome =
         OpenLoop.run(
