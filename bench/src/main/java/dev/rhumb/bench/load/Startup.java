@@ -101,7 +101,7 @@ public final class Startup {
     Path cache = fresh(image.getFileName() + ".aot");
     List<String> training = new ArrayList<>(java);
     training.addAll(List.of("-XX:AOTCacheOutput=" + cache, "-cp", jars));
-    start(training);
+    start(training, ANSWERS);
     part(name + ", AOT cache", backend, image, java, List.of("-XX:AOTCache=" + cache, "-cp", jars));
   }
 
@@ -154,12 +154,12 @@ public final class Startup {
   }
 
   private void measure(Path image, List<String> command, Figures figures) throws Exception {
-    start(command); // Brings files into the page cache, and lets java write its archive.
+    start(command, ANSWERS); // Brings files into the page cache, and lets java write its archive.
     double[] first = new double[STARTS];
     double[] processor = new double[STARTS];
     Started last = null;
     for (int i = 0; i < STARTS; i++) {
-      last = start(command);
+      last = start(command, i < STARTS - 1 ? 0 : ANSWERS);
       first[i] = last.firstMillis;
       processor[i] = last.processorMillis;
     }
@@ -185,8 +185,8 @@ public final class Startup {
       double megabytes,
       double peakMegabytes) {}
 
-  /** Starts a process, asks it, and ends it. */
-  private Started start(List<String> java) throws IOException, InterruptedException {
+  /** Starts a process, asks it once and so often again, and ends it. */
+  private Started start(List<String> java, int answers) throws IOException, InterruptedException {
     List<String> command = new ArrayList<>(java);
     command.addAll(List.of(MAIN, model.toString()));
     SplittableRandom random = new SplittableRandom(1);
@@ -205,7 +205,7 @@ public final class Startup {
       double firstMillis = (System.nanoTime() - begun) * 1e-6;
       double processorMillis = process.info().totalCpuDuration().orElseThrow().toNanos() * 1e-6;
       double firstMegabytes = status(process, "VmRSS");
-      for (int i = 0; i < ANSWERS; i++) {
+      for (int i = 0; i < answers; i++) {
         ask(in, out, history(random, 1 + random.nextInt(GeneratedModel.LENGTH)));
       }
       return new Started(
