@@ -285,7 +285,11 @@ final class SimdDense extends Dense {
       packed = workers.shared().reserve(panels * panelBytes);
       workers.run(panels, 4L * n * k, packTask);
     }
-    rowsPerTask = packsOwn ? m : TASK_ROWS;
+    rowTasks = packsOwn ? 1 : ceilDiv(m, TASK_ROWS);
+    if (rowTasks > threads) {
+      rowTasks = roundUp(rowTasks, threads);
+    }
+    rowsPerTask = roundUp(ceilDiv(m, rowTasks), ROWS);
     rowTasks = ceilDiv(m, rowsPerTask);
     int groups = ceilDiv(threads, rowTasks);
     if (!natural && !packsOwn) {
