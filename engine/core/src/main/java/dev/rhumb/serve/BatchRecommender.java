@@ -1,6 +1,7 @@
 package dev.rhumb.serve;
 
 import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.CompressedItems;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Batch;
@@ -241,20 +242,16 @@ public final class BatchRecommender implements AutoCloseable {
     excluded.put(0, excludedItems, 0, to[n]);
     offsets.put(0, to, 0, n + 1);
     long d = model.config().width();
+    CompressedItems compressed = recommender.compressed();
+    if (compressed != null) {
+      kernels.ranking().topItems(n, compressed, hidden, d, k, offsets, excluded, items, scores);
+      return;
+    }
+    long tableRows = model.config().items() + 1L;
+    Buffer table = model.itemTable();
     kernels
         .ranking()
-        .topItems(
-            n,
-            d,
-            model.config().items() + 1L,
-            hidden,
-            d,
-            model.itemTable(),
-            k,
-            offsets,
-            excluded,
-            items,
-            scores);
+        .topItems(n, d, tableRows, hidden, d, table, k, offsets, excluded, items, scores);
   }
 
   /**
