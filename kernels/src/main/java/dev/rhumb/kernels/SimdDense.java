@@ -25,14 +25,17 @@ import jdk.incubator.vector.VectorOperators;
  * {@link Dense} on the Vector API.
  *
  * <p>Products take one of four ways, chosen by shape alone so that the bits do not depend on the
- * number of threads: up to {@value #FEW} rows read B as it lies; some more rows by a transposed B
- * become the panels, and B the rows, of a product that is C's transpose; a transposed A with a long
- * k and a small C is summed in chunks of k that a fixed order joins; all else runs in register
- * tiles (SimdTile) over B packed into panels.
+ * number of threads: up to {@value #FEW} rows read B as it lies; as many rows as a narrow panel has
+ * columns become the panels, and a large transposed B the rows, of a product that is C's transpose;
+ * a transposed A with a long k and a small C is summed in chunks of k that a fixed order joins; all
+ * else runs in register tiles (SimdTile) over B packed into panels.
  */
 final class SimdDense extends Dense {
   /** Rows up to which packing B does not pay. */
   private static final int FEW = 4;
+
+  /** Elements of a transposed B from which on it pays to turn A and C instead. */
+  private static final int ACROSS = 1 << 16;
 
   /** Rows of C that meet a panel together: 16 tiles. */
   private static final int TASK_ROWS = 16 * ROWS;
@@ -141,7 +144,7 @@ final class SimdDense extends Dense {
       gemmSplit(operations);
     } else if (m <= FEW && !transA) {
       runRanges(ceilDiv(n, FEW_COLS), operations, fewTask);
-    } else if (transB && !transA && m <= Math.min(WIDE, k)) {
+    } else if (transB && !transA && m <= NARROW && 4 * m > 3 * NARROW && (long) n * k >= ACROSS) {
       gemmAcross(operations);
     } else {
       gemmTiled(operations);
@@ -230,8 +233,8 @@ final class SimdDense extends Dense {
     s3.intoMemorySegment(MEMORY, raw + 3 * BYTES, ORDER);
   }
 
-  // Some rows by a transposed B: each of its rows would be turned for the sake of few products, so
-  // C is.
+  // As many rows as a narrow panel has columns, by a large transposed B: it is read as it lies, and
+  // the small A and C are turned.
 
   private void gemmAcross(long operations) {
     packed = workers.shared().reserve(4L * roundUp(m, NARROW) * k);

@@ -108,6 +108,10 @@ class DenseConformanceTest extends Conformance {
       gemm(131, 211, 67, 4 + trans);
       gemm(29, 97, 523, 8 + trans);
       gemm(300, 3, 61, 12 + trans);
+      // About as many rows as two vectors of each width have floats.
+      gemm(31, 331, 211, 16 + trans);
+      gemm(15, 331, 211, 20 + trans);
+      gemm(7, 331, 211, 24 + trans);
     }
   }
 
