@@ -2,14 +2,17 @@ package dev.rhumb.bench.speed;
 
 import dev.rhumb.kernels.Activation;
 import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.CompressedItems;
 import dev.rhumb.kernels.Dense;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Layers;
 import dev.rhumb.kernels.Loss;
 import dev.rhumb.kernels.PackedEncoder;
+import dev.rhumb.kernels.Ranking;
 import dev.rhumb.kernels.Sae;
 import dev.rhumb.kernels.Thresholds;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
@@ -188,6 +191,16 @@ public enum KernelCase {
       return () -> s.kernels.layers().scatterAdd(n, d, ids, x, 1e-3f, CLASSES, table);
     }
   },
+  /** Rows put back where they were found. */
+  SCATTER(2, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer ids = s.ints(IntStream.range(0, n).map(i -> n - 1 - i).toArray());
+      Buffer x = s.in((long) n * d);
+      Buffer table = s.out((long) n * d);
+      return () -> s.kernels.layers().scatter(n, d, ids, x, n, table);
+    }
+  },
   /** Causal attention over sequences of T. */
   ATTENTION(4, 4.0 * KernelCase.LENGTH) {
     @Override
@@ -244,6 +257,36 @@ public enum KernelCase {
                   dk,
                   d,
                   dv,
+                  d);
+    }
+  },
+  /** The keys of padding, added to attention: 200 more positions. */
+  ADD_PADDING(3, 7) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer offsets = s.ints(offsets(n));
+      Buffer q = s.in((long) n * d);
+      Buffer padKey = s.in(d);
+      Buffer padValue = s.in(d);
+      Buffer logSumExp = s.in(n);
+      Buffer out = s.inOut((long) n * d);
+      long sequences = offsets.count() - 1;
+      return () ->
+          s.kernels
+              .attention()
+              .addPadding(
+                  sequences,
+                  offsets,
+                  n,
+                  2 * LENGTH,
+                  1,
+                  d,
+                  q,
+                  d,
+                  padKey,
+                  padValue,
+                  logSumExp,
+                  out,
                   d);
     }
   },
@@ -344,20 +387,62 @@ public enum KernelCase {
     }
   },
   /** Encode by thresholds that let about a sixth of the features fire. */
-  ENCODE_ABOVE(1, 2.0 * 1024) {
+  ENCODE_ABOVE(1, 2.0 * KernelCase.FIRING) {
     @Override
     Runnable make(Slots s, int n, int d) {
-      int features = 1024;
+      int features = KernelCase.FIRING;
       PackedEncoder encoder = encoder(s, features, d);
-      float[] ones = new float[features];
-      java.util.Arrays.fill(ones, 1);
-      float[] thresholds = new float[features];
-      java.util.Arrays.fill(thresholds, (float) Math.sqrt(d) / 12);
-      Thresholds all = new Thresholds(s.floats(thresholds), s.floats(ones), s.in(features));
+      Thresholds all = thresholds(s, features, d);
       Buffer x = s.in((long) n * d);
       Buffer indices = s.outInts((long) n * features);
       Buffer values = s.out((long) n * features);
       return () -> s.kernels.sae().encodeAbove(encoder, all, n, x, d, indices, values);
+    }
+  },
+  /** Activations of listed scores. */
+  ACTIVATE(0, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer indices = s.ints(lists(n));
+      Buffer scores = s.positive((long) n * KEPT);
+      Thresholds thresholds = thresholds(s, FEATURES, d);
+      Buffer values = s.out((long) n * KEPT);
+      Sae sae = s.kernels.sae();
+      return () -> sae.activate(n, KEPT, FEATURES, indices, scores, thresholds, values);
+    }
+  },
+  /** The larger half of a batch's activations. */
+  KEEP_LARGEST(0, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer indices = s.ints(lists(n));
+      Buffer values = s.inOut((long) n * KEPT);
+      Buffer least = s.out(1);
+      long left = Math.max(1, (long) n * KEPT / 2);
+      return () -> s.kernels.sae().keepLargest(n, KEPT, FEATURES, left, indices, values, least);
+    }
+  },
+  /** Lists of the first half of the features. */
+  SLICE(0, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer indices = s.ints(lists(n));
+      Buffer values = s.positive((long) n * KEPT);
+      Buffer toIndices = s.outInts((long) n * KEPT);
+      Buffer toValues = s.out((long) n * KEPT);
+      Sae sae = s.kernels.sae();
+      return () ->
+          sae.slice(n, KEPT, FEATURES, 0, FEATURES / 2, indices, values, toIndices, toValues);
+    }
+  },
+  /** Each row's sum of activations. */
+  SUM_VALUES(0, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer indices = s.ints(lists(n));
+      Buffer values = s.positive((long) n * KEPT);
+      Buffer sums = s.out(n);
+      return () -> s.kernels.sae().sumValues(n, KEPT, FEATURES, indices, values, sums);
     }
   },
   /** The sparse decode. */
@@ -394,6 +479,42 @@ public enum KernelCase {
               .backward(
                   n, KEPT, FEATURES, d, x, d, g, indices, values, wEnc, wDec, bDec, true, dWEnc,
                   dWDec, dBEnc, dBDec);
+    }
+  },
+  /** The straight-through gradient of thresholds. */
+  THRESHOLD_BACKWARD(1, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer g = s.in((long) n * d);
+      Buffer indices = s.ints(lists(n));
+      Buffer scores = s.positive((long) n * KEPT);
+      Buffer threshold = s.positive(FEATURES);
+      Buffer wDec = s.in((long) FEATURES * d);
+      Buffer dThreshold = s.out(FEATURES);
+      Sae sae = s.kernels.sae();
+      return () ->
+          sae.thresholdBackward(
+              n, KEPT, FEATURES, d, 0.5f, g, 1e-3f, indices, scores, threshold, wDec, dThreshold);
+    }
+  },
+  /** Rows times a factor each. */
+  SCALE_ROWS(2, 1) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer factors = s.in(n);
+      Buffer w = s.in((long) n * d);
+      Buffer to = s.out((long) n * d);
+      return () -> s.kernels.sae().scaleRows(n, d, factors, w, 0, to);
+    }
+  },
+  /** Dot products of rows. */
+  DOT_ROWS(2, 2) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer a = s.in((long) n * d);
+      Buffer b = s.in((long) n * d);
+      Buffer dots = s.out(n);
+      return () -> s.kernels.sae().dotRows(n, d, a, b, dots);
     }
   },
   /** Decoder rows back to unit norm; rows are features. */
@@ -441,6 +562,44 @@ public enum KernelCase {
       return () -> sae.steer(encoder, wDec, bDec, n, KEPT, x, d, edits, y, d, indices, values);
     }
   },
+  /** The same by thresholds. */
+  STEER_ABOVE(2, 2.0 * KernelCase.FIRING) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      int features = KernelCase.FIRING;
+      PackedEncoder encoder = encoder(s, features, d);
+      Thresholds all = thresholds(s, features, d);
+      Buffer wDec = s.in((long) features * d);
+      Buffer bDec = s.in(d);
+      Buffer x = s.in((long) n * d);
+      Buffer y = s.out((long) n * d);
+      Buffer indices = s.outInts((long) n * features);
+      Buffer values = s.out((long) n * features);
+      EditTable edits = new EditTable(2);
+      edits.put(1, EditTable.Op.ADD, 0.5f, 0);
+      edits.put(features / 2, EditTable.Op.ABLATE, 0, 0);
+      Sae sae = s.kernels.sae();
+      return () -> sae.steerAbove(encoder, all, wDec, bDec, n, x, d, edits, y, d, indices, values);
+    }
+  },
+  /** A catalogue at one byte a weight; rows are items. */
+  COMPRESS(1, 0) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer table = s.in((long) n * d);
+      Buffer h = s.in(d);
+      Buffer items = s.outInts(1);
+      Buffer scores = s.out(1);
+      Ranking ranking = s.kernels.ranking();
+      s.finish =
+          () -> {
+            try (CompressedItems all = ranking.compress(n, d, table)) {
+              ranking.topItems(1, all, h, d, 1, null, null, items, scores);
+            }
+          };
+      return () -> ranking.compress(n, d, table).close();
+    }
+  },
   /** The ten best items of each row. */
   TOP_ITEMS(1, 2.0 * KernelCase.CLASSES) {
     @Override
@@ -468,6 +627,9 @@ public enum KernelCase {
 
   /** K. */
   static final int KEPT = 32;
+
+  /** F where features fire by thresholds. */
+  static final int FIRING = 1024;
 
   private static final float EPS = 1e-8f;
 
@@ -510,9 +672,7 @@ public enum KernelCase {
       w = s.in((long) CLASSES * d);
       targets =
           s.ints(
-              java.util.Arrays.stream(Inputs.integers(s.stream(), n, CLASSES - 1))
-                  .map(i -> i + 1)
-                  .toArray());
+              Arrays.stream(Inputs.integers(s.stream(), n, CLASSES - 1)).map(i -> i + 1).toArray());
       loss = s.out(1);
       dh = s.out((long) n * d);
       dw = s.out((long) CLASSES * d);
@@ -530,6 +690,15 @@ public enum KernelCase {
     return IntStream.range(0, rows * KEPT)
         .map(i -> (i / KEPT * 37 + i % KEPT * 101) % FEATURES)
         .toArray();
+  }
+
+  /** Thresholds that about a sixth of the scores of random rows of norm sqrt(d) exceed. */
+  private static Thresholds thresholds(Slots s, int features, int d) {
+    float[] ones = new float[features];
+    Arrays.fill(ones, 1);
+    float[] thresholds = new float[features];
+    Arrays.fill(thresholds, (float) Math.sqrt(d) / 12);
+    return new Thresholds(s.floats(thresholds), s.floats(ones), s.in(features));
   }
 
   private static void attend(
