@@ -33,7 +33,7 @@ import org.HdrHistogram.Histogram;
  *   <li>{@code rhumb.load.rate}: requests a second over all threads; else half of what they answer
  *       when each request follows the one before at once
  *   <li>{@code rhumb.load.arrivals}: uniform or poisson; else both, one after the other
- *   <li>{@code rhumb.load.seconds}: of each part; 10 by default, and as long for its reference
+ *   <li>{@code rhumb.load.seconds}: of each part; 5 by default, and as long for its reference
  * </ul>
  *
  * <p>What the machine itself does to latencies shows in a reference: the same arrivals, each
@@ -83,7 +83,7 @@ public final class Load {
               throw new IllegalArgumentException(
                   "rhumb.load.arrivals=" + arrivals + ": poisson or uniform is needed");
         };
-    seconds = Settings.integer("rhumb.load.seconds", 10, 1, MOST_SECONDS);
+    seconds = Settings.integer("rhumb.load.seconds", 5, 1, MOST_SECONDS);
     rate = Settings.integer("rhumb.load.rate", 0, 1, 10_000_000);
   }
 

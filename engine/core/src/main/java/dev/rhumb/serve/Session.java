@@ -22,9 +22,9 @@ import java.util.Arrays;
  *
  * <p>The model sees at most T items. When an item comes to a full window, the window starts anew
  * with the newest three quarters of T and that item; {@link #window} tells how many items it holds.
- * The next window is run ahead while this one's last quarter fills, twelve of its items with every
- * fourth that comes: so most items cost one position, and none the whole window. A model with
- * {@link dev.rhumb.model.Padding} always sees the newest T, and runs them anew for every answer.
+ * The next window is run ahead with the items that come: one past half of T costs up to three
+ * positions, one past T costs four, and none the whole window. A model with {@link
+ * dev.rhumb.model.Padding} always sees the newest T, and runs them anew for every answer.
  *
  * <p>Steering never enters the kept keys and values: the plain history stays. At the last position
  * it costs one position from the site on; at all positions the window is run anew, in a workspace
@@ -43,9 +43,6 @@ public final class Session implements AutoCloseable {
   private static final int WARM_ITEMS = 1026;
 
   private static final int WARM_ANSWERS = 64;
-
-  /** With every so many items the next window is run on. */
-  private static final int AHEAD = 4;
 
   private final Recommender recommender;
   private final Kernels kernels;
@@ -140,14 +137,18 @@ public final class Session implements AutoCloseable {
     inference.append(item);
   }
 
-  /** Runs items of the next window, so that it holds all of its own when this one is full. */
+  /**
+   * Runs items of the next window: what it lacks, spread evenly over the items that this one still
+   * takes, so that no request waits for much more than its own position.
+   */
   private void runAhead(int t) {
-    int kept = t * 3 / 4;
-    int filled = inference.length() - kept;
-    if (filled > 0) {
-      int first = length - inference.length() + t - kept;
-      int round = filled < t - kept ? filled / AHEAD * AHEAD : filled;
-      int due = (int) ((long) kept * round / (t - kept));
+    if (inference.length() > t / 2) {
+      int kept = t * 3 / 4;
+      int known = inference.length() - (t - kept);
+      int first = length - known;
+      int lacking = kept - next.length();
+      int toCome = t - inference.length() + 1;
+      int due = Math.min(known, next.length() + (lacking + toCome - 1) / toCome);
       for (int i = next.length(); i < due; i++) {
         next.append(history[first + i]);
       }
