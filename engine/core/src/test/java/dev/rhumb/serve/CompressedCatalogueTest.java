@@ -64,13 +64,23 @@ class CompressedCatalogueTest {
     List<String> answers = new ArrayList<>();
     Random random = new Random(5);
     try (recommender;
-        Session session = recommender.newSession()) {
+        Session session = recommender.newSession();
+        BatchRecommender batch = recommender.newBatch(5, 1)) {
       for (int step = 0; step < 20; step++) {
         session.append(1 + random.nextInt(ITEMS));
         int k = step % 5 == 4 ? ITEMS : 10;
         add(answers, session.recommend(k));
         add(answers, session.recommend(10, STEERING));
         add(answers, session.recommend(10, Filter.deny(1, 2, 3)));
+      }
+      for (int histories = 1; histories <= 5; histories++) {
+        batch.clear();
+        for (int i = 0; i < histories; i++) {
+          batch.add(
+              i % 2 == 0 ? Filter.none() : Filter.deny(1, 2, 3), 1 + random.nextInt(ITEMS), 7);
+        }
+        batch.recommend(10).forEach(list -> add(answers, list));
+        batch.recommend(10, STEERING).forEach(list -> add(answers, list));
       }
     }
     return answers;
