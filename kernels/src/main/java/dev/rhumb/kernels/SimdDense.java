@@ -290,6 +290,7 @@ final class SimdDense extends Dense {
     }
     rowTasks = packsOwn ? 1 : ceilDiv(m, TASK_ROWS);
     if (rowTasks > threads) {
+      // As many for each worker: one left over would keep the others waiting.
       rowTasks = roundUp(rowTasks, threads);
     }
     rowsPerTask = roundUp(ceilDiv(m, rowTasks), ROWS);

@@ -139,7 +139,7 @@ public final class Session implements AutoCloseable {
 
   /**
    * Runs items of the next window: what it lacks, spread evenly over the items that this one still
-   * takes, so that no request waits for much more than its own position.
+   * takes: at most three with each.
    */
   private void runAhead(int t) {
     if (inference.length() > t / 2) {
