@@ -1,12 +1,19 @@
 // The scheduler behind cuda_on_host.h.
 #include "cuda_on_host.h"
 
+#include "driver_on_host.h"
+#include "settings.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <new>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -20,7 +27,8 @@
 #error "The host's emulation of CUDA switches fibers in x86-64 assembly."
 #endif
 
-// Saves the callee-saved registers on this stack, keeps its pointer in *from, and goes on where `to` was left.
+// Saves the callee-saved registers on this stack, keeps its pointer in *from, and goes on where `to` was left: by a jump, since
+// a processor predicts that a return goes back to the call before it, and pays more than all the rest for being wrong.
 extern "C" void rhumb_host_switch(void **from, void *to);
 asm(R"(
   .text
@@ -42,26 +50,27 @@ rhumb_host_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
+  popq %rcx
+  jmp *%rcx
   .size rhumb_host_switch, . - rhumb_host_switch
 )");
 
 namespace rhumb_host {
 namespace {
 
-constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
-constexpr size_t kMostShared = 227 * 1024;
-constexpr size_t kStack = 64 * 1024;
-constexpr uint64_t kPoison = 0xFFF8'DEAD'FFF8'DEADu;  // a NaN, read as float or as double
-constexpr unsigned char kPoisonByte = 0xCD;
+constexpr size_t kStack = 64 * 1024;  // of which a page goes to kColour
+constexpr size_t kSharedUnasked = 48 * 1024;  // what a kernel gets without cudaFuncSetAttribute
+constexpr size_t kCanary = 64;                // bytes behind dynamic shared memory that nobody may touch
+constexpr unsigned char kCanaryByte = 0xa5;
 
 // The stacks of a block's fibers, each above a page that may not be touched. Grows, never shrinks.
 class Stacks {
  public:
   ~Stacks() { release(); }
 
-  // The end (stacks grow down) of stack `i` of `count`.
+  // The end (stacks grow down) of stack `i` of `count`. Ends are apart by more than whole pages: else the live lines of all
+  // stacks would fall into the same few sets of the cache.
   char *end(unsigned i, unsigned count) {
     if (count > count_) {
       release();
@@ -76,7 +85,7 @@ class Stacks {
         mprotect(base_ + k * stride(), page(), PROT_NONE);
       }
     }
-    return base_ + (i + 1) * stride();
+    return base_ + (i + 1) * stride() - i * kColour % page();
   }
 
  private:
@@ -84,6 +93,7 @@ class Stacks {
     static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     return bytes;
   }
+  static constexpr size_t kColour = 5 * 64;  // of cache lines, to be coprime with their number in a page
   static size_t stride() { return kStack + page(); }
 
   void release() {
@@ -98,25 +108,86 @@ class Stacks {
   unsigned count_ = 0;
 };
 
+// A block's dynamic shared memory, of exactly the bytes asked for: the canary behind them tells of writes past the end.
+class Shared {
+ public:
+  Shared() = default;
+  ~Shared() { release(); }
+
+  void reserve(size_t bytes) {
+    release();
+    words_ = (bytes + kCanary) / sizeof(uint64_t) + 1;
+    base_ = static_cast<uint64_t *>(::operator new(words_ * sizeof(uint64_t)));
+    bytes_ = bytes;
+    std::fill(canary(), end(), kCanaryByte);
+    guard(true);
+  }
+  unsigned char *begin() { return reinterpret_cast<unsigned char *>(base_); }
+
+  void poison() {
+    const unsigned char *pattern = reinterpret_cast<const unsigned char *>(&kPoison);
+    std::fill(base_, base_ + bytes_ / sizeof kPoison, kPoison);
+    std::copy(pattern, pattern + bytes_ % sizeof kPoison, canary() - bytes_ % sizeof kPoison);
+  }
+  void check() {
+    guard(false);
+    if (std::any_of(canary(), end(), [](unsigned char byte) { return byte != kCanaryByte; })) {
+      throw std::runtime_error("the kernel writes past its " + std::to_string(bytes_) + " bytes of dynamic shared memory");
+    }
+    guard(true);
+  }
+
+ private:
+  // Under AddressSanitizer a read past the end is told too.
+  void guard([[maybe_unused]] bool on) {
+#ifdef __SANITIZE_ADDRESS__
+    if (on) {
+      ASAN_POISON_MEMORY_REGION(canary(), static_cast<size_t>(end() - canary()));
+    } else if (base_ != nullptr) {
+      ASAN_UNPOISON_MEMORY_REGION(canary(), static_cast<size_t>(end() - canary()));
+    }
+#endif
+  }
+  void release() {
+    guard(false);
+    ::operator delete(base_);
+    base_ = nullptr;
+  }
+  unsigned char *canary() { return begin() + bytes_; }
+  unsigned char *end() { return begin() + words_ * sizeof(uint64_t); }
+
+  uint64_t *base_ = nullptr;
+  size_t words_ = 0;
+  size_t bytes_ = 0;
+};
+
 struct Emulator {
   Block block{};
   std::vector<Fiber> fibers;
   Stacks stacks;
-  std::vector<unsigned char> shared;
+  Shared shared;
+  long kind = 0;                   // Setting::ORDER as the launch found it
+  std::vector<unsigned> order;     // in which the threads run
+  std::vector<void *> brought;     // to a meeting of the block
+  std::mt19937 random;
   std::function<void()> body;
   void *scheduler = nullptr;  // its stack pointer while a fiber runs
   bool running = false;
   std::string thrown;  // by the kernel's code
   cudaError_t error = cudaSuccess;
-  std::string failure;
 };
 
+// Of the calling thread. A plain pointer, since the way to an object with a constructor is longer.
 Emulator &emulator() {
-  static thread_local Emulator instance;
-  return instance;
+  static thread_local Emulator *instance = nullptr;
+  if (instance == nullptr) {
+    static thread_local const std::unique_ptr<Emulator> owner = std::make_unique<Emulator>();
+    instance = owner.get();
+  }
+  return *instance;
 }
 
-// The first frame of every fiber. It is entered by a return, so it never returns itself.
+// The first frame of every fiber. It is entered by a jump, so it never returns.
 void start() {
   Emulator &e = emulator();
   try {
@@ -134,8 +205,12 @@ void prepare(Fiber &fiber, unsigned i, const dim3 &size, char *stack_end) {
   // The frames of the stack's last fiber never returned, so their red zones still stand.
   ASAN_UNPOISON_MEMORY_REGION(stack_end - kStack, kStack);
 #endif
-  fiber = Fiber{};
+  fiber.done = false;
+  fiber.meeting = nullptr;
+  fiber.copies.clear();
+  fiber.groups = 0;
   fiber.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
+  fiber.lane = i % kWarp;
   // As rhumb_host_switch left it: six registers, then where to return. The zero above is start()'s own return address and
   // puts the stack where the ABI wants it at a function's entry.
   void **top = reinterpret_cast<void **>(stack_end);
@@ -147,48 +222,42 @@ void prepare(Fiber &fiber, unsigned i, const dim3 &size, char *stack_end) {
   fiber.stack_pointer = top;
 }
 
-// The thread that runs as the q-th of `count`.
-unsigned in_order(unsigned q, unsigned count) {
-  static const int order = [] {
-    const char *text = std::getenv("RHUMB_HOST_ORDER");
-    return text == nullptr ? 0 : std::atoi(text);
-  }();
+// Sets e.order, by which the threads take turns.
+void order_threads(Emulator &e) {
+  const unsigned count = static_cast<unsigned>(e.fibers.size());
   constexpr unsigned kStride = 1031;  // a prime above every block size, so each thread comes exactly once
-  return order == 1 ? count - 1 - q : order == 2 ? (q * kStride + 13) % count : q;
+  e.order.resize(count);
+  for (unsigned q = 0; q < count; q++) {
+    e.order[q] = e.kind == 1 ? count - 1 - q : e.kind == 2 ? (q * kStride + 13) % count : q;
+  }
+  if (e.kind == 3) {
+    std::shuffle(e.order.begin(), e.order.end(), e.random);
+  }
 }
 
-// Ends the wait of the lanes that wait together with `first` in a warp-wide call, if all of them have come.
+// Ends the wait of the lanes that meet with `first`, if all of them have come.
 bool release_lanes(std::vector<Fiber> &fibers, unsigned warp, unsigned first) {
-  const unsigned end = std::min(warp + kWarp, static_cast<unsigned>(fibers.size()));
-  const Fiber call = fibers[warp + first];
-  uint64_t values[kWarp];
+  const unsigned lanes = std::min(kWarp, static_cast<unsigned>(fibers.size()) - warp);
+  const Meeting *meeting = fibers[warp + first].meeting;
+  const unsigned mask = fibers[warp + first].mask;
+  void *brought[kWarp] = {};
   unsigned here = 0;
-  for (unsigned i = warp; i < end; i++) {
-    const Fiber &f = fibers[i];
-    if (f.done || (call.mask >> (i - warp) & 1) == 0) {
+  for (unsigned i = 0; i < lanes; i++) {
+    const Fiber &f = fibers[warp + i];
+    if (f.done || (mask >> i & 1) == 0) {
       continue;
     }
-    if (f.wait != call.wait || f.mask != call.mask) {
+    if (f.meeting != meeting || f.mask != mask) {
       return false;
     }
-    here |= 1u << (i - warp);
-    values[i - warp] = f.value;
+    here |= 1u << i;
+    brought[i] = f.brought;
   }
-  unsigned ballot = 0;
-  for (unsigned i = 0; i < kWarp; i++) {
-    ballot |= (here >> i & 1) != 0 && values[i] != 0 ? 1u << i : 0;
-  }
-  for (unsigned i = warp; i < end; i++) {
-    Fiber &f = fibers[i];
-    if ((here >> (i - warp) & 1) == 0) {
-      continue;
+  meeting->run(brought, kWarp);
+  for (unsigned i = 0; i < lanes; i++) {
+    if ((here >> i & 1) != 0) {
+      fibers[warp + i].meeting = nullptr;
     }
-    if (call.wait == Wait::BALLOT) {
-      f.value = ballot;
-    } else if (call.wait == Wait::SHUFFLE) {
-      f.value = (here >> f.source & 1) != 0 ? values[f.source] : kPoison;
-    }
-    f.wait = Wait::NONE;
   }
   return true;
 }
@@ -196,52 +265,65 @@ bool release_lanes(std::vector<Fiber> &fibers, unsigned warp, unsigned first) {
 bool release_warps(std::vector<Fiber> &fibers) {
   bool released = false;
   for (unsigned i = 0; i < fibers.size(); i++) {
-    if (!fibers[i].done && fibers[i].wait > Wait::BLOCK) {
+    if (!fibers[i].done && fibers[i].meeting != nullptr && !fibers[i].meeting->of_block) {
       released |= release_lanes(fibers, i & ~(kWarp - 1), i & (kWarp - 1));
     }
   }
   return released;
 }
 
-bool release_block(std::vector<Fiber> &fibers) {
-  for (const Fiber &f : fibers) {
-    if (!f.done && f.wait != Wait::BLOCK) {
+bool release_block(Emulator &e) {
+  const Meeting *meeting = nullptr;
+  e.brought.assign(e.fibers.size(), nullptr);
+  for (unsigned i = 0; i < e.fibers.size(); i++) {
+    const Fiber &f = e.fibers[i];
+    if (f.done) {
+      continue;
+    }
+    if (f.meeting == nullptr || !f.meeting->of_block || (meeting != nullptr && f.meeting != meeting)) {
       return false;
     }
+    meeting = f.meeting;
+    e.brought[i] = f.brought;
   }
-  for (Fiber &f : fibers) {
-    f.wait = Wait::NONE;
+  if (meeting == nullptr) {
+    return false;
+  }
+  meeting->run(e.brought.data(), static_cast<unsigned>(e.brought.size()));
+  for (Fiber &f : e.fibers) {
+    f.meeting = nullptr;
   }
   return true;
 }
 
 std::string stuck(const Emulator &e) {
-  unsigned waiting[5] = {};
+  std::map<std::string, unsigned> waiting;
   for (const Fiber &f : e.fibers) {
     if (!f.done) {
-      waiting[static_cast<int>(f.wait)]++;
+      waiting[f.meeting->name]++;
     }
   }
-  char text[256];
-  snprintf(text, sizeof text,
-           "block (%u, %u, %u) cannot go on: of %zu threads %u wait in __syncthreads, %u in __syncwarp, %u in a shuffle, "
-           "%u in a ballot, and the others they wait for never come",
-           e.block.index.x, e.block.index.y, e.block.index.z, e.fibers.size(), waiting[1], waiting[2], waiting[3],
-           waiting[4]);
-  return text;
+  const uint3 b = e.block.index;
+  std::string text = "block (" + std::to_string(b.x) + ", " + std::to_string(b.y) + ", " + std::to_string(b.z) +
+                     ") cannot go on: of " + std::to_string(e.fibers.size()) + " threads";
+  for (const auto &[name, count] : waiting) {
+    text += " " + std::to_string(count) + " wait in " + name + ",";
+  }
+  return text + " and the others they wait for never come";
 }
 
 void run_block(Emulator &e) {
   const unsigned count = static_cast<unsigned>(e.fibers.size());
-  std::fill(e.shared.begin(), e.shared.end(), kPoisonByte);
+  e.shared.poison();
   for (unsigned i = 0; i < count; i++) {
     prepare(e.fibers[i], i, e.block.size, e.stacks.end(i, count));
   }
+  order_threads(e);
   for (unsigned left = count; left > 0;) {
     bool ran = false;
-    for (unsigned q = 0; q < count; q++) {
-      Fiber &f = e.fibers[in_order(q, count)];
-      if (f.done || f.wait != Wait::NONE) {
+    for (unsigned i : e.order) {
+      Fiber &f = e.fibers[i];
+      if (f.done || f.meeting != nullptr) {
         continue;
       }
       ran = true;
@@ -252,74 +334,139 @@ void run_block(Emulator &e) {
       }
       left -= f.done;
     }
-    const bool released = release_warps(e.fibers) || release_block(e.fibers);
+    const bool released = release_warps(e.fibers) || release_block(e);
     if (!ran && !released) {
       throw std::runtime_error(stuck(e));
     }
+    if (e.kind == 3) {
+      order_threads(e);
+    }
   }
+  e.shared.check();
+}
+
+// The kernels that may take more dynamic shared memory than every kernel may, and how much.
+struct Allowed {
+  std::mutex lock;
+  std::map<const void *, size_t> bytes;
+};
+
+Allowed &allowed() {
+  static Allowed instance;
+  return instance;
+}
+
+size_t allowed_shared(const void *kernel) {
+  std::lock_guard<std::mutex> guard(allowed().lock);
+  const auto found = allowed().bytes.find(kernel);
+  return found == allowed().bytes.end() ? kSharedUnasked : std::max(kSharedUnasked, found->second);
 }
 
 }  // namespace
 
 Block &block() { return emulator().block; }
 
-unsigned lane() {
-  const Block &b = block();
-  const uint3 i = b.fiber->index;
-  return (i.x + b.size.x * (i.y + b.size.y * i.z)) & (kWarp - 1);
-}
-
-uint64_t wait(Wait what, unsigned mask, uint64_t value, int source) {
+void meet(const Meeting &meeting, unsigned mask, void *brought) {
   Emulator &e = emulator();
   Fiber &f = *e.block.fiber;
-  if (what != Wait::BLOCK && (mask >> lane() & 1) == 0) {
+  if (!meeting.of_block && (mask >> f.lane & 1) == 0) {
     throw std::runtime_error("a lane calls with a mask that leaves itself out");
   }
-  f.wait = what;
+  f.meeting = &meeting;
   f.mask = mask;
-  f.source = source;
-  f.value = value;
+  f.brought = brought;
   rhumb_host_switch(&f.stack_pointer, e.scheduler);
-  return f.value;
 }
 
-void launch(dim3 grid, dim3 size, size_t shared_bytes, std::function<void()> body) {
-  Emulator &e = emulator();
-  const uint64_t threads = static_cast<uint64_t>(size.x) * size.y * size.z;
-  const bool fits = threads >= 1 && threads <= kMostThreads && size.z <= 64 && shared_bytes <= kMostShared &&
-                    grid.x >= 1 && grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
-                    grid.z <= 65535;
-  if (!fits || e.running) {
-    e.error = cudaErrorInvalidConfiguration;
-    return;
+void shuffle_lanes(void *const *brought, unsigned count) {
+  uint64_t values[kWarp];
+  for (unsigned i = 0; i < count; i++) {
+    values[i] = brought[i] == nullptr ? kPoison : static_cast<Shuffled *>(brought[i])->value;
   }
+  for (unsigned i = 0; i < count; i++) {
+    if (brought[i] != nullptr) {
+      Shuffled *mine = static_cast<Shuffled *>(brought[i]);
+      mine->value = values[mine->source];
+    }
+  }
+}
+
+void match_lanes(void *const *brought, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    for (unsigned k = 0; brought[i] != nullptr && k < count; k++) {
+      Matched *mine = static_cast<Matched *>(brought[i]);
+      const Matched *other = static_cast<Matched *>(brought[k]);
+      mine->mask |= other != nullptr && other->value == mine->value ? 1u << k : 0;
+    }
+  }
+}
+
+namespace {
+
+// All blocks of a launch. Returns a status.
+int run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> &body) {
+  Emulator &e = emulator();
   e.running = true;
+  int status = cudaSuccess;
   try {
     e.thrown.clear();
-    e.body = std::move(body);
-    e.fibers.resize(threads);
-    e.shared.resize(shared_bytes + 16);
+    e.body = body;
+    e.fibers.resize(static_cast<size_t>(size.x) * size.y * size.z);
+    e.kind = setting(Setting::ORDER);
+    if (e.kind == 3) {
+      e.random.seed(static_cast<unsigned>(setting(Setting::SEED).fetch_add(1)));
+    }
+    e.shared.reserve(shared_bytes);
     e.block.grid = grid;
     e.block.size = size;
-    e.block.shared = e.shared.data() + (-reinterpret_cast<uintptr_t>(e.shared.data()) & 15);
-    for (unsigned z = 0; z < grid.z; z++) {
-      for (unsigned y = 0; y < grid.y; y++) {
-        for (unsigned x = 0; x < grid.x; x++) {
-          e.block.index = {x, y, z};
-          run_block(e);
-        }
-      }
+    e.block.shared = e.shared.begin();
+    const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
+    for (uint64_t q = 0; q < blocks; q++) {
+      const uint64_t b = e.kind % 2 == 1 ? blocks - 1 - q : q;
+      e.block.index = {static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
+                       static_cast<unsigned>(b / grid.x / grid.y)};
+      run_block(e);
     }
-  } catch (const std::bad_alloc &) {
-    e.error = cudaErrorMemoryAllocation;
   } catch (const std::exception &x) {
-    e.error = cudaErrorLaunchFailure;
-    e.failure = x.what();
+    status = cudaErrorLaunchFailure;
+    set_failure(x.what());
   }
   e.running = false;
+  return status;
+}
+
+}  // namespace
+
+void launch(const void *kernel, dim3 grid, dim3 size, size_t shared_bytes, cudaStream_t stream,
+            std::function<void()> body) {
+  Emulator &e = emulator();
+  const uint64_t threads = static_cast<uint64_t>(size.x) * size.y * size.z;
+  const bool fits = threads >= 1 && threads <= kMostThreads && size.z <= 64 && grid.x >= 1 && grid.x <= 0x7fffffffu &&
+                    grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
+  int devices = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&devices)) {
+    e.error = error;
+  } else if (!fits || e.running) {
+    e.error = cudaErrorInvalidConfiguration;
+  } else if (shared_bytes > allowed_shared(kernel)) {
+    e.error = cudaErrorInvalidValue;
+  } else {
+    int done = cudaSuccess;
+    const int taken = submit_launch(
+        stream, [grid, size, shared_bytes, body = std::move(body)] { return run_grid(grid, size, shared_bytes, body); },
+        &done);
+    // A kernel's own fault is told as early as possible; what else breaks a context, when somebody waits.
+    const bool tell = done == cudaErrorLaunchFailure || !in_context();
+    if (taken != cudaSuccess || (done != cudaSuccess && tell)) {
+      e.error = static_cast<cudaError_t>(taken != cudaSuccess ? taken : done);
+    }
+  }
 }
 
 }  // namespace rhumb_host
+
+using rhumb_host::Setting;
+using rhumb_host::setting;
 
 cudaError_t cudaGetLastError() {
   cudaError_t &error = rhumb_host::emulator().error;
@@ -327,46 +474,54 @@ cudaError_t cudaGetLastError() {
 }
 
 const char *cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "cudaSuccess";
-    case cudaErrorInvalidValue:
-      return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation:
-      return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidConfiguration:
-      return "cudaErrorInvalidConfiguration";
-    case cudaErrorInsufficientDriver:
-      return "cudaErrorInsufficientDriver";
-    case cudaErrorNoDevice:
-      return "cudaErrorNoDevice";
-    case cudaErrorLaunchFailure:
-      return "cudaErrorLaunchFailure";
-  }
-  return "unrecognized error code";
+  const rhumb_host::Status *found = rhumb_host::status(error);
+  return found == nullptr ? "unrecognized error code" : found->runtime;
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "no error";
-    case cudaErrorInvalidValue:
-      return "invalid argument";
-    case cudaErrorMemoryAllocation:
-      return "out of memory";
-    case cudaErrorInvalidConfiguration:
-      return "invalid configuration argument";
-    case cudaErrorInsufficientDriver:
-      return "CUDA driver version is insufficient for CUDA runtime version";
-    case cudaErrorNoDevice:
-      return "no CUDA-capable device is detected";
-    case cudaErrorLaunchFailure:
-      return rhumb_host::emulator().failure.c_str();
-  }
-  return "unrecognized error code";
+  const char *text = rhumb_host::status_text(error);
+  return text == nullptr ? "unrecognized error code" : text;
 }
 
 cudaError_t cudaGetDeviceCount(int *count) {
-  *count = 1;  // this emulation
+  constexpr long kOldestDriver = 13000;  // that the runtime of the GPU's library takes
+  *count = 0;
+  if (setting(Setting::DRIVER_VERSION) < kOldestDriver) {
+    return cudaErrorInsufficientDriver;
+  }
+  *count = static_cast<int>(setting(Setting::DEVICES));
+  return *count == 0 ? cudaErrorNoDevice : cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
+  return static_cast<cudaError_t>(rhumb_host::device_attribute(value, attribute, device));
+}
+
+cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
+  return static_cast<cudaError_t>(rhumb_host::submit(stream, [=] {
+    std::memset(to, byte, bytes);
+    return 0;
+  }));
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  return static_cast<cudaError_t>(rhumb_host::submit(stream, [=] {
+    std::memmove(to, from, bytes);
+    return 0;
+  }));
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      value > setting(Setting::SHARED_BYTES)) {
+    return cudaErrorInvalidValue;
+  }
+  std::lock_guard<std::mutex> guard(rhumb_host::allowed().lock);
+  rhumb_host::allowed().bytes[kernel] = static_cast<size_t>(value);
   return cudaSuccess;
 }

@@ -41,6 +41,49 @@ int rhumb::check(cudaError_t error, const char *call) {
               cudaGetErrorName(error));
 }
 
+int rhumb::check_counts(const char *call, std::initializer_list<Count> counts) {
+  for (const Count &count : counts) {
+    if (count.value < 0) {
+      return fail(RHUMB_INVALID_ARGUMENT, "%s: %s = %lld is negative", call, count.name,
+                  static_cast<long long>(count.value));
+    }
+  }
+  return RHUMB_OK;
+}
+
+int rhumb::check_positive(const char *call, std::initializer_list<Count> counts) {
+  for (const Count &count : counts) {
+    if (count.value < 1) {
+      return fail(RHUMB_INVALID_ARGUMENT, "%s: %s = %lld must be 1 at least", call, count.name,
+                  static_cast<long long>(count.value));
+    }
+  }
+  return RHUMB_OK;
+}
+
+int rhumb::check_pointers(const char *call, std::initializer_list<Pointer> pointers) {
+  for (const Pointer &pointer : pointers) {
+    if (pointer.value == nullptr) {
+      return fail(RHUMB_INVALID_ARGUMENT, "%s: %s is NULL", call, pointer.name);
+    }
+  }
+  return RHUMB_OK;
+}
+
+int rhumb::check_scratch(const char *call, const void *scratch, int64_t bytes, int64_t needed) {
+  if (needed == 0) {
+    return RHUMB_OK;
+  }
+  if (scratch == nullptr || bytes < needed) {
+    return fail(RHUMB_INVALID_ARGUMENT, "%s: d_scratch has %lld bytes, but this shape needs %lld (%s_scratch)", call,
+                static_cast<long long>(scratch == nullptr ? 0 : bytes), static_cast<long long>(needed), call);
+  }
+  if (reinterpret_cast<uintptr_t>(scratch) % 256 != 0) {
+    return fail(RHUMB_INVALID_ARGUMENT, "%s: d_scratch is not 256-byte aligned", call);
+  }
+  return RHUMB_OK;
+}
+
 int rhumb_version(void) { return RHUMB_VERSION; }
 
 #define RHUMB_TEXT_(x) #x

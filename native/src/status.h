@@ -1,6 +1,8 @@
 // Failures, told in words. Internal to the library.
 #pragma once
 
+#include <initializer_list>
+
 #include "device.h"
 
 namespace rhumb {
@@ -10,5 +12,21 @@ namespace rhumb {
 
 // RHUMB_OK, or the rhumb_status that stands for `error`, told as "`call`: status 35 ...".
 int check(cudaError_t error, const char *call);
+
+// What a call does before it launches: RHUMB_OK, or RHUMB_INVALID_ARGUMENT with the first argument that it cannot take.
+struct Count {
+  const char *name;
+  int64_t value;
+};
+struct Pointer {
+  const char *name;
+  const void *value;
+};
+int check_counts(const char *call, std::initializer_list<Count> counts);
+// Likewise for counts that are 1 at least.
+int check_positive(const char *call, std::initializer_list<Count> counts);
+int check_pointers(const char *call, std::initializer_list<Pointer> pointers);
+// `needed` bytes at least, unless it is 0; at a multiple of 256.
+int check_scratch(const char *call, const void *scratch, int64_t bytes, int64_t needed);
 
 }  // namespace rhumb

@@ -29,13 +29,13 @@ static void add_agrees(void) {
       b[i] = (float)(i % 61) * 0.25f;
       y[i] = NAN;
     }
-    check(rhumb_add(NULL, y, a, b, 2.0f, -0.5f, count) == RHUMB_OK, "rhumb_add");
+    check(rhumb_add(count, 2.0f, a, -0.5f, b, y, NULL) == RHUMB_OK, "rhumb_add");
     int same = 1;
     for (int64_t i = 0; i < count; i++) {
       same &= y[i] == 2.0f * a[i] - 0.5f * b[i];
     }
     check(same, "rhumb_add: y = 2 a - b / 2, exact in these values");
-    check(rhumb_add(NULL, a, a, b, 2.0f, -0.5f, count) == RHUMB_OK, "rhumb_add in place");
+    check(rhumb_add(count, 2.0f, a, -0.5f, b, a, NULL) == RHUMB_OK, "rhumb_add in place");
     check(count == 0 || memcmp(a, y, count * sizeof *a) == 0, "rhumb_add in place gives the same");
     free(a);
     free(b);
@@ -65,9 +65,9 @@ int main(void) {
   }
 
   float x[1] = {1.0f};
-  check(rhumb_add(NULL, x, x, x, 1.0f, 1.0f, -1) == RHUMB_INVALID_ARGUMENT, "a negative count is refused");
-  check(strstr(rhumb_last_error(), "count -1 is negative") != NULL, "... in words");
-  check(rhumb_add(NULL, x, NULL, x, 1.0f, 1.0f, 1) == RHUMB_INVALID_ARGUMENT, "NULL is refused");
+  check(rhumb_add(-1, 1.0f, x, 1.0f, x, x, NULL) == RHUMB_INVALID_ARGUMENT, "a negative count is refused");
+  check(strstr(rhumb_last_error(), "count = -1 is negative") != NULL, "... in words");
+  check(rhumb_add(1, 1.0f, NULL, 1.0f, x, x, NULL) == RHUMB_INVALID_ARGUMENT, "NULL is refused");
   check(strstr(rhumb_last_error(), "d_a is NULL") != NULL, "... by its name");
   check(x[0] == 1.0f, "a refused call writes nothing");
   if (strcmp(rhumb_build(), "host") == 0) {

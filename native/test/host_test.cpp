@@ -1,10 +1,15 @@
 // The emulation of CUDA itself: what CUDA promises to kernels holds, and what it forbids is told.
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "device.h"
+#include "driver_on_host.h"
+#include "mma.h"
+#include "rhumb_host.h"
 
 namespace {
 
@@ -109,6 +114,124 @@ void calls_are_right() {
   check(__uint_as_float(__float_as_uint(1.5f)) == 1.5f && rsqrtf(4.0f) == 0.5f, "float bits");
 }
 
+// out (threads, 12): what each thread gets from the calls that join; the last warp is not full.
+__global__ void every_join(int *out) {
+  const int thread = threadIdx.x;
+  const int lane = thread % 32;
+  const unsigned all = 0xffffffffu;
+  int *mine = out + thread * 12;
+  mine[0] = __all_sync(all, lane < 32);
+  mine[1] = __all_sync(all, lane != 7);
+  mine[2] = static_cast<int>(__match_any_sync(all, lane % 5));
+  mine[3] = __reduce_add_sync(all, -lane);
+  mine[4] = __reduce_min_sync(all, lane - 3);
+  mine[5] = static_cast<int>(__reduce_max_sync(all, static_cast<unsigned>(lane)));
+  mine[6] = __syncthreads_count(thread % 2);
+  mine[7] = __syncthreads_or(thread == 3);
+  mine[8] = __syncthreads_and(thread != 3);
+  const double wide = __shfl_xor_sync(all, 1e300 + thread, 1);
+  mine[9] = wide == 1e300 + (thread ^ 1);
+  // Who has returned counts as come.
+  if (lane >= 16) {
+    mine[10] = mine[11] = 1;
+    return;
+  }
+  mine[10] = __popc(__ballot_sync(all, 1));
+  __syncthreads();
+  mine[11] = 1;
+}
+
+void joins_are_right() {
+  const int threads = 80;
+  std::vector<int> out(threads * 12, -1);
+  RHUMB_LAUNCH(every_join, dim3(), dim3(threads), 0, nullptr, out.data());
+  check(cudaGetLastError() == cudaSuccess, "every_join runs");
+  for (int t = 0; t < threads; t++) {
+    const int *mine = out.data() + t * 12;
+    const int lanes = t < 64 ? 32 : 16;
+    const int lane = t % 32;
+    unsigned like = 0;
+    for (int i = lane % 5; i < lanes; i += 5) {
+      like |= 1u << i;
+    }
+    check(mine[0] == 1 && mine[1] == 0, "all");
+    check(static_cast<unsigned>(mine[2]) == like, "match_any");
+    check(mine[3] == -lanes * (lanes - 1) / 2, "reduce_add");
+    check(mine[4] == -3 && mine[5] == lanes - 1, "reduce_min, reduce_max");
+    check(mine[6] == threads / 2 && mine[7] == 1 && mine[8] == 0, "syncthreads_count, _or, _and");
+    check(mine[9] == 1, "a shuffle of doubles");
+    check(mine[10] == (lane < 16 ? 16 : 1) && mine[11] == 1, "lanes that have returned");
+  }
+}
+
+__global__ void atomics(int *ints, unsigned *words, unsigned long long *longs) {
+  const unsigned i = threadIdx.x;
+  atomicAdd(&ints[0], -1);
+  atomicMin(&ints[1], -static_cast<int>(i));
+  atomicMax(&ints[2], static_cast<int>(i));
+  atomicOr(&words[0], 1u << (i % 32));
+  atomicAnd(&words[1], ~(1u << (i % 32)));
+  atomicExch(&words[2], i);
+  atomicCAS(&words[3], i, i + 1);
+  atomicMin(&longs[0], 1000ull << 32 | i);
+  atomicAdd(&longs[1], 1ull << 40);
+}
+
+void atomics_are_right() {
+  int ints[] = {0, 0, 0};
+  unsigned words[] = {0, ~0u, 99, 0};
+  unsigned long long longs[] = {~0ull, 0};
+  RHUMB_LAUNCH(atomics, dim3(), dim3(40), 0, nullptr, ints, words, longs);
+  check(cudaGetLastError() == cudaSuccess, "atomics runs");
+  check(ints[0] == -40 && ints[1] == -39 && ints[2] == 39, "add, min, max of int");
+  check(words[0] == ~0u && words[1] == 0 && words[2] < 40 && words[3] >= 1, "or, and, exch, cas of unsigned");
+  check(longs[0] == 1000ull << 32 && longs[1] == 40ull << 40, "min, add of unsigned long long");
+}
+
+void arithmetic_is_right() {
+  check(__popcll(0xf000000000ull) == 4 && __ffsll(1ll << 40) == 41 && __clzll(1) == 63 && __clzll(0) == 64, "64 bits");
+  check(__brev(1) == 0x80000000u && __brev(0x12345678u) == 0x1e6a2c48u, "brev");
+  check(__umulhi(0x80000000u, 6) == 3 && __umul64hi(1ull << 63, 6) == 3, "umulhi");
+  // fma rounds once, a product and a sum twice: 1 + 2^-12 squared has a bit below the last place.
+  const float x = 1 + 0x1p-12f;
+  check(__fmaf_rn(x, x, -1.0f) == 0x1p-11f + 0x1p-24f, "fma rounds once");
+  const volatile float y = x;
+  check(y * y - 1.0f == 0x1p-11f, "the compiler does not fuse");
+  check(__fadd_rn(__fmul_rn(y, y), -1.0f) == 0x1p-11f, "mul_rn, add_rn");
+
+  const float infinity = std::numeric_limits<float>::infinity();
+  const struct {
+    float x;
+    unsigned bits;
+  } cases[] = {
+      {0.0f, 0},
+      {-0.0f, 0x8000},
+      {1.0f, 0x3f80},
+      {-2.5f, 0xc020},
+      {__uint_as_float(0x3f808000), 0x3f80},  // halfway: to even, down
+      {__uint_as_float(0x3f818000), 0x3f82},  // halfway: to even, up
+      {__uint_as_float(0x3f808001), 0x3f81},  // above halfway
+      {__uint_as_float(0x3fffffff), 0x4000},  // carries into the exponent
+      {__uint_as_float(0x7f7fffff), 0x7f80},  // overflows
+      {infinity, 0x7f80},
+      {-infinity, 0xff80},
+      {__uint_as_float(1), 0},  // subnormal
+      {__uint_as_float(0x00018000), 2},
+      {__uint_as_float(0x7f800001), 0x7fff},  // NaN whose payload lies in the bits that go
+      {__uint_as_float(0xffffffff), 0x7fff},
+  };
+  for (const auto &c : cases) {
+    check(__bfloat16_as_ushort(__float2bfloat16_rn(c.x)) == c.bits, "bf16 rounds to the nearest, ties to even");
+  }
+  bool same = true;
+  for (unsigned bits = 0; bits < 0x10000; bits++) {
+    const float wide = __bfloat162float(__ushort_as_bfloat16(static_cast<unsigned short>(bits)));
+    same &= std::isnan(wide) || __bfloat16_as_ushort(__float2bfloat16_rn(wide)) == bits;
+  }
+  check(same, "bf16 to float and back");
+  check(__high2float(__floats2bfloat162_rn(1, 2)) == 2 && __low2float(__floats2bfloat162_rn(1, 2)) == 1, "bf16 pairs");
+}
+
 __global__ void indices(int *out) {
   const int i = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   const int b = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
@@ -140,7 +263,8 @@ void dynamic_shared_is_poisoned() {
   RHUMB_LAUNCH(dynamic_shared, dim3(2), dim3(64), 64 * sizeof(float), nullptr, out.data(), 64);
   check(cudaGetLastError() == cudaSuccess, "dynamic_shared runs");
   check(out[0] == 63 && out[63] == 0, "dynamic shared memory is the block's");
-  check(__float_as_uint(out[64]) == 0xcdcdcdcdu, "... and poisoned before each block");
+  const bool forward = std::getenv("RHUMB_HOST_ORDER") == nullptr || std::atoi(std::getenv("RHUMB_HOST_ORDER")) % 2 == 0;
+  check(!forward || std::isnan(out[64]), "... and poisoned before each block");
 }
 
 __global__ void divergent_barrier() {
@@ -157,14 +281,48 @@ __global__ void divergent_warp() {
     __shfl_sync(0xffffffffu, 1, 0);
   }
 }
+__global__ void two_barriers() {
+  if (threadIdx.x < 16) {
+    __syncthreads();
+  } else {
+    __syncthreads_or(1);
+  }
+}
+__global__ void beyond_shared(int count) {
+  RHUMB_DYNAMIC_SHARED(float, mine);
+  mine[threadIdx.x] = 0;
+  if (threadIdx.x == 0) {
+    // The sanitizer would end the program, not the launch.
+#ifndef __SANITIZE_ADDRESS__
+    mine[count] = 0;
+#else
+    (void)count;
+#endif
+  }
+}
 __global__ void wrong_mask() { __syncwarp(2u); }
 __global__ void nothing() {}
 
 void wrong_use_is_told() {
   RHUMB_LAUNCH(divergent_barrier, dim3(), dim3(32), 0, nullptr);
-  check(fails_with("16 wait in __syncthreads, 16 in __syncwarp"), "a barrier that half the block reaches");
+  check(fails_with("16 wait in __syncthreads, 16 wait in __syncwarp"), "a barrier that half the block reaches");
   RHUMB_LAUNCH(divergent_warp, dim3(), dim3(32), 0, nullptr);
-  check(fails_with("16 in a shuffle, 16 in a ballot"), "lanes in different calls");
+  check(fails_with("16 wait in a ballot, 16 wait in a shuffle"), "lanes in different calls");
+  RHUMB_LAUNCH(two_barriers, dim3(), dim3(32), 0, nullptr);
+  check(fails_with("16 wait in __syncthreads, 16 wait in __syncthreads_or"), "two kinds of barrier");
+#ifndef __SANITIZE_ADDRESS__
+  RHUMB_LAUNCH(beyond_shared, dim3(), dim3(32), 33 * sizeof(float), nullptr, 33);
+  check(fails_with("writes past its 132 bytes of dynamic shared memory"), "a write past dynamic shared memory");
+#endif
+  RHUMB_LAUNCH(beyond_shared, dim3(), dim3(32), 49 * 1024, nullptr, 32);
+  check(cudaGetLastError() == cudaErrorInvalidValue, "more shared memory than the kernel was allowed");
+  check(cudaFuncSetAttribute(beyond_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, 49 * 1024) == cudaSuccess,
+        "allowing more");
+  RHUMB_LAUNCH(beyond_shared, dim3(), dim3(32), 49 * 1024, nullptr, 32);
+  check(cudaGetLastError() == cudaSuccess, "... which it then gets");
+  check(cudaFuncSetAttribute(beyond_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, 1 << 20) ==
+            cudaErrorInvalidValue,
+        "allowing more than there is");
   RHUMB_LAUNCH(wrong_mask, dim3(), dim3(1), 0, nullptr);
   check(fails_with("leaves itself out"), "a mask without the caller");
   for (const dim3 &block : {dim3(0), dim3(1025), dim3(32, 32, 2)}) {
@@ -177,13 +335,148 @@ void wrong_use_is_told() {
   check(cudaGetLastError() == cudaSuccess, "a good launch after bad ones");
 }
 
+// --- Mutations: a kernel with one barrier left out must not survive every order --------------------------------------------
+
+// Left out: 0 none, 1 the barrier before the others' values are read, 2 the one before they are written again.
+template <int kLeftOut>
+__global__ void rotate(float *out, const float *in, int rounds) {
+  RHUMB_DYNAMIC_SHARED(float, values);
+  const int thread = threadIdx.x;
+  const int count = blockDim.x;
+  float mine = in[thread];
+  for (int round = 0; round < rounds; round++) {
+    values[thread] = mine;
+    if (kLeftOut != 1) {
+      __syncthreads();
+    }
+    mine = values[(thread + 37) % count];
+    if (kLeftOut != 2) {
+      __syncthreads();
+    }
+  }
+  out[thread] = mine;
+}
+
+// The sum of a warp's values by exchanges through shared memory, each behind a __syncwarp that may be left out.
+template <bool kLeftOut>
+__global__ void warp_exchange(float *out, const float *in) {
+  __shared__ float values[32];
+  const int lane = threadIdx.x;
+  float sum = in[lane];
+  for (int apart = 16; apart > 0; apart /= 2) {
+    values[lane] = sum;
+    if (!kLeftOut) {
+      __syncwarp();
+    }
+    sum += values[lane ^ apart];
+    __syncwarp();
+  }
+  out[lane] = sum;
+}
+
+// A tile comes through asynchronous copies. Left out: 0 nothing, 1 the wait, 2 the barrier after it, 3 the barrier before the
+// buffer is filled again.
+template <int kLeftOut>
+__global__ void through_copies(float *out, const float *in, int tiles) {
+  RHUMB_DYNAMIC_SHARED(float, buffer);
+  const int thread = threadIdx.x;
+  const int count = blockDim.x;
+  float sum = 0;
+  for (int tile = 0; tile < tiles; tile++) {
+    rhumb::cp_async_16(buffer + thread * 4, in + (tile * count + thread) * 4, true);
+    rhumb::cp_async_commit();
+    if (kLeftOut != 1) {
+      rhumb::cp_async_wait<0>();
+    }
+    if (kLeftOut != 2) {
+      __syncthreads();
+    }
+    sum += buffer[(thread * 4 + 52) % (count * 4)];
+    if (kLeftOut != 3) {
+      __syncthreads();
+    }
+  }
+  out[thread] = sum;
+}
+
+// Runs launch(out) in every order; returns in how many the result is not `expected`.
+template <class Launch>
+int wrong_orders(const std::vector<float> &expected, Launch launch) {
+  const long order = rhumb_host_get("order");
+  int wrong = 0;
+  for (long each = 0; each < 4; each++) {
+    rhumb_host_set("order", each);
+    std::vector<float> out(expected.size(), -1);
+    launch(out.data());
+    wrong += cudaGetLastError() != cudaSuccess || out != expected;
+  }
+  rhumb_host_set("order", order);
+  return wrong;
+}
+
+void left_out_barriers_show() {
+  constexpr int kCount = 128;
+  std::vector<float> in(kCount * 4 * 3);
+  for (size_t i = 0; i < in.size(); i++) {
+    in[i] = static_cast<float>(i);
+  }
+  std::vector<float> rotated(kCount);
+  std::vector<float> summed(kCount, 0);
+  for (int i = 0; i < kCount; i++) {
+    rotated[i] = in[(i + 3 * 37) % kCount];
+    for (int tile = 0; tile < 3; tile++) {
+      summed[i] += in[tile * kCount * 4 + (i * 4 + 52) % (kCount * 4)];
+    }
+  }
+  const std::vector<float> total(32, 31 * 32 / 2);
+  const size_t bytes = kCount * sizeof(float);
+#define WRONG_ORDERS(expected, threads, bytes, kernel, ...) \
+  wrong_orders(expected, [&](float *out) { RHUMB_LAUNCH(kernel, dim3(), dim3(threads), bytes, nullptr, out, __VA_ARGS__); })
+  check(WRONG_ORDERS(rotated, kCount, bytes, rotate<0>, in.data(), 3) == 0, "rotate");
+  check(WRONG_ORDERS(rotated, kCount, bytes, rotate<1>, in.data(), 3) > 0, "rotate without its first barrier");
+  check(WRONG_ORDERS(rotated, kCount, bytes, rotate<2>, in.data(), 3) > 0, "rotate without its second barrier");
+  check(WRONG_ORDERS(total, 32, 0, warp_exchange<false>, in.data()) == 0, "warp_exchange");
+  check(WRONG_ORDERS(total, 32, 0, warp_exchange<true>, in.data()) > 0, "warp_exchange without a __syncwarp");
+  check(WRONG_ORDERS(summed, kCount, bytes * 4, through_copies<0>, in.data(), 3) == 0, "through_copies");
+  check(WRONG_ORDERS(summed, kCount, bytes * 4, through_copies<1>, in.data(), 3) == 4, "through_copies without the wait");
+  check(WRONG_ORDERS(summed, kCount, bytes * 4, through_copies<2>, in.data(), 3) > 0, "... its first barrier");
+  check(WRONG_ORDERS(summed, kCount, bytes * 4, through_copies<3>, in.data(), 3) > 0, "... its second barrier");
+#undef WRONG_ORDERS
+}
+
+// A failed kernel breaks the context of the driver's that it runs in, wherever it is noticed first.
+void failures_reach_the_driver() {
+  CUcontext context;
+  check(cuInit(0) == 0 && cuDevicePrimaryCtxRetain(&context, 0) == 0 && cuCtxSetCurrent(context) == 0, "a context");
+  RHUMB_LAUNCH(divergent_barrier, dim3(), dim3(32), 0, nullptr);
+  check(fails_with("16 wait in __syncwarp"), "the launch itself says why");
+  check(cuStreamSynchronize(nullptr) == cudaErrorLaunchFailure, "who waits hears of it");
+  RHUMB_LAUNCH(nothing, dim3(), dim3(32), 0, nullptr);
+  check(cudaGetLastError() == cudaErrorLaunchFailure, "and so does every later launch");
+  check(cuDevicePrimaryCtxRelease_v2(0) == 0 && cuDevicePrimaryCtxRetain(&context, 0) == 0, "another context");
+  rhumb_host_set("deferred", 1);
+  RHUMB_LAUNCH(divergent_barrier, dim3(), dim3(32), 0, nullptr);
+  check(cudaGetLastError() == cudaSuccess, "a deferred launch fails later");
+  check(cuStreamSynchronize(nullptr) == cudaErrorLaunchFailure, "... when somebody waits");
+  const char *text = nullptr;
+  check(cuGetErrorString(cudaErrorLaunchFailure, &text) == 0 && std::string(text).find("16 wait in") != std::string::npos,
+        "the driver's text says why too");
+  rhumb_host_set("deferred", 0);
+  check(cuDevicePrimaryCtxRelease_v2(0) == 0 && cuCtxSetCurrent(nullptr) == 0, "the context goes");
+}
+
 }  // namespace
 
 int main() {
   sums_are_right();
   calls_are_right();
+  joins_are_right();
+  atomics_are_right();
+  arithmetic_is_right();
   indices_are_right();
   dynamic_shared_is_poisoned();
   wrong_use_is_told();
+  left_out_barriers_show();
+  failures_reach_the_driver();
   return failures != 0;
 }

@@ -3,7 +3,7 @@
  * models.
  */
 module dev.rhumb.kernels {
-  requires dev.rhumb.bindings;
+  requires transitive dev.rhumb.bindings;
   requires jdk.incubator.vector;
   requires static jdk.jfr;
 

@@ -2,6 +2,7 @@ package dev.rhumb.bench;
 
 import dev.rhumb.bench.load.Load;
 import dev.rhumb.bench.load.Startup;
+import dev.rhumb.bench.speed.GpuSpeed;
 import dev.rhumb.bench.speed.SpeedCommand;
 import java.util.Arrays;
 
@@ -31,6 +32,8 @@ public final class Main {
       default -> {
         if (args.length > 0 && args[0].equals("jmh")) {
           org.openjdk.jmh.Main.main(Arrays.copyOfRange(args, 1, args.length));
+        } else if (args.length > 0 && args[0].equals("gpu")) {
+          GpuSpeed.main(Arrays.copyOfRange(args, 1, args.length));
         } else {
           System.exit(SpeedCommand.run(args));
         }

@@ -17,8 +17,7 @@ final class DynamicLinker {
   private static final int RTLD_NOW = 2;
 
   // Linked before the first use: linking one handle between a failing call and dlerror() might
-  // itself
-  // load something and overwrite the reason.
+  // itself load something and overwrite the reason.
   private static final MethodHandle DLOPEN =
       handle(
           "dlopen",
@@ -87,6 +86,16 @@ final class DynamicLinker {
     }
   }
 
+  /** Whether a library has a symbol. */
+  static boolean has(MemorySegment library, String name) {
+    try {
+      symbol(library, name);
+      return true;
+    } catch (LinkException e) {
+      return false;
+    }
+  }
+
   /** The file that the library of a symbol was loaded from. */
   static String file(MemorySegment symbol) throws LinkException {
     try (Arena arena = Arena.ofConfined()) {
@@ -122,7 +131,8 @@ final class DynamicLinker {
     return result;
   }
 
-  private static String text(MemorySegment string) {
+  /** A C string of unknown length. */
+  static String text(MemorySegment string) {
     return string.equals(MemorySegment.NULL)
         ? "no reason given"
         : string.reinterpret(Long.MAX_VALUE).getString(0);

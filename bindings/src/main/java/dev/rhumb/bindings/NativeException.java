@@ -13,10 +13,19 @@ public final class NativeException extends RuntimeException {
     LIBRARY,
     /** The call does not take these arguments; nothing was done. */
     INVALID_ARGUMENT,
-    /** The device's memory is full. */
+    /** The device's memory, or the host's page-locked memory, is full. */
     OUT_OF_MEMORY,
-    /** No GPU, no driver, or a driver too old for the library. */
+    /** No GPU, or no driver. */
     NO_DEVICE,
+    /** The GPU's driver is older than the library needs; the message names both versions. */
+    DRIVER_TOO_OLD,
+    /** cuBLAS failed. */
+    CUBLAS,
+    /**
+     * The device faulted and takes no more work from this process: every later call fails the same
+     * way. What is on it is gone; close what is open and go on without it.
+     */
+    DEVICE_LOST,
     /**
      * Any other error of the device or its runtime; earlier work on the device may have caused it.
      */

@@ -1,6 +1,7 @@
 package dev.rhumb.bindings;
 
 import dev.rhumb.bindings.DynamicLinker.LinkException;
+import dev.rhumb.bindings.LibrarySearch.Candidate;
 import dev.rhumb.bindings.NativeException.Kind;
 import dev.rhumb.bindings.rhumb.Rhumb;
 import java.lang.foreign.Arena;
@@ -24,6 +25,10 @@ import java.util.List;
  *   <li>where the setting {@code rhumb.cuda.library} (or {@code RHUMB_CUDA_LIBRARY}) points, and
  *       then nowhere else;
  *   <li>{@code librhumb.so} beside this module's jar;
+ *   <li>packed in a jar on the class path or module path: the artifact {@code rhumb-native} with
+ *       the classifier of this system. It is unpacked into {@code native/} of the folder that the
+ *       setting {@code rhumb.cache} (or {@code RHUMB_CACHE}) names, else of {@code
+ *       $XDG_CACHE_HOME/rhumb} or {@code ~/.cache/rhumb}, and checked there before every use;
  *   <li>{@code librhumb.so} in the system's own places, {@code LD_LIBRARY_PATH} among them.
  * </ol>
  *
@@ -51,12 +56,25 @@ public final class NativeLibrary {
    */
   public static synchronized NativeLibrary load() {
     if (loaded == null) {
+      requireNativeAccess();
       Path file = find(candidates());
-      // From here on the generated bindings, which ask this class's loader, see its symbols.
-      System.load(file.toString());
+      LibrarySearch.load(file);
       loaded = new NativeLibrary(file);
     }
     return loaded;
+  }
+
+  /** Asks before a generated class loads, whose failure to do so could not be undone. */
+  private static void requireNativeAccess() {
+    try {
+      MemorySegment.NULL.reinterpret(0);
+    } catch (IllegalCallerException e) {
+      Module here = NativeLibrary.class.getModule();
+      throw new NativeException(
+          Kind.LIBRARY,
+          "native access is denied to the bindings; start java with --enable-native-access="
+              + (here.isNamed() ? here.getName() : "ALL-UNNAMED"));
+    }
   }
 
   /** The file it was loaded from. */
@@ -91,31 +109,12 @@ public final class NativeLibrary {
   }
 
   /**
-   * {@code y[i] = alpha * a[i] + beta * b[i]}, in stream order on the default stream.
+   * Turns the status of a generated {@code rhumb_} function into an exception. Call it at once, on
+   * the thread that made the call: the text belongs to that thread.
    *
-   * @param y (count) float32, written; may be {@code a} or {@code b}
-   * @param a (count) float32
-   * @param b (count) float32
-   * @throws IllegalArgumentException where a segment holds fewer than {@code count} elements
-   * @throws NativeException where the device refuses
+   * @throws NativeException with the library's own text, where the status is not {@code RHUMB_OK}
    */
-  public void add(
-      MemorySegment y, MemorySegment a, MemorySegment b, float alpha, float beta, long count) {
-    holds("y", y, count);
-    holds("a", a, count);
-    holds("b", b, count);
-    check(Rhumb.rhumb_add(MemorySegment.NULL, y, a, b, alpha, beta, count));
-  }
-
-  private static void holds(String name, MemorySegment segment, long count) {
-    if (count < 0 || segment.byteSize() / Float.BYTES < count) {
-      throw new IllegalArgumentException(
-          name + ": " + count + " float32 asked, segment of " + segment.byteSize() + " bytes");
-    }
-  }
-
-  /** Turns a status into an exception with the library's own text. Call it on the same thread. */
-  private static void check(int status) {
+  public static void check(int status) {
     if (status == Rhumb.RHUMB_OK()) {
       return;
     }
@@ -127,21 +126,17 @@ public final class NativeLibrary {
     } else if (status == Rhumb.RHUMB_NO_DEVICE()) {
       kind = Kind.NO_DEVICE;
     }
-    throw new NativeException(kind, Rhumb.rhumb_last_error().getString(0));
+    String reason = Rhumb.rhumb_last_error().getString(0);
+    if (kind == Kind.DEVICE && CudaDriver.isDeviceLost()) {
+      kind = Kind.DEVICE_LOST;
+    }
+    throw new NativeException(kind, reason);
   }
 
-  /** A place to look: what named it, and what the dynamic linker is asked for. */
-  record Candidate(String origin, String library) {}
-
   static List<Candidate> candidates() {
-    String setting = System.getProperty(SETTING);
-    String origin = SETTING;
-    if (setting == null || setting.isBlank()) {
-      origin = "RHUMB_CUDA_LIBRARY";
-      setting = System.getenv(origin);
-    }
-    if (setting != null && !setting.isBlank()) {
-      return List.of(new Candidate(origin, Path.of(setting.strip()).toAbsolutePath().toString()));
+    List<Candidate> setting = LibrarySearch.setting(SETTING);
+    if (!setting.isEmpty()) {
+      return setting;
     }
     List<Candidate> places = new ArrayList<>();
     String name = System.mapLibraryName("rhumb");
@@ -150,61 +145,44 @@ public final class NativeLibrary {
       Path jar = Path.of(URI.create(source.getLocation().toString()));
       places.add(new Candidate("beside the jar", jar.resolveSibling(name).toString()));
     }
+    places.addAll(PackedLibrary.candidates(NativeLibrary.class.getClassLoader()));
     places.add(new Candidate("the system's search path", name));
     return places;
   }
 
   /** The absolute path of the first candidate that is Rhumb's library in this jar's version. */
   static Path find(List<Candidate> candidates) {
-    if (!DynamicLinker.present()) {
-      throw new NativeException(
-          Kind.LIBRARY, "No native library: this system's dynamic linker has no dlopen.");
-    }
-    StringBuilder reasons = new StringBuilder();
-    for (Candidate candidate : candidates) {
-      try {
-        return probe(candidate.library());
-      } catch (LinkException e) {
-        reasons.append("\n  ").append(candidate.origin()).append(": ").append(candidate.library());
-        reasons.append(": ").append(e.getMessage());
-      }
-    }
-    throw new NativeException(
+    return LibrarySearch.find(
+        candidates,
+        NativeLibrary::checkVersion,
         Kind.LIBRARY,
-        "No native library of version "
-            + version()
-            + ". Tried:"
-            + reasons
-            + "\nBuild native/ where nvcc is, and set "
+        "No native library of version " + version(),
+        "Put rhumb-native's jar (classifier linux-x86_64-cuda13) on the class path, or build native/"
+            + " where nvcc is and set "
             + SETTING
             + " (or RHUMB_CUDA_LIBRARY) to its librhumb.so.");
   }
 
-  /** Opens a library, asks for its version, and lets it go again. */
-  private static Path probe(String library) throws LinkException {
-    MemorySegment handle = DynamicLinker.open(library);
+  /** Asks a library for its version. */
+  private static MemorySegment checkVersion(MemorySegment library) throws LinkException {
+    MemorySegment symbol = DynamicLinker.symbol(library, "rhumb_version");
+    int version;
     try {
-      MemorySegment symbol = DynamicLinker.symbol(handle, "rhumb_version");
-      int version;
-      try {
-        version =
-            (int)
-                Linker.nativeLinker()
-                    .downcallHandle(symbol, FunctionDescriptor.of(ValueLayout.JAVA_INT))
-                    .invokeExact();
-      } catch (RuntimeException | Error e) {
-        throw e;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
-      }
-      if (version != Rhumb.RHUMB_VERSION()) {
-        throw new LinkException(
-            "the library has version " + versionText(version) + ", this jar needs " + version());
-      }
-      return Path.of(DynamicLinker.file(symbol)).toAbsolutePath();
-    } finally {
-      DynamicLinker.close(handle);
+      version =
+          (int)
+              Linker.nativeLinker()
+                  .downcallHandle(symbol, FunctionDescriptor.of(ValueLayout.JAVA_INT))
+                  .invokeExact();
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
     }
+    if (version != Rhumb.RHUMB_VERSION()) {
+      throw new LinkException(
+          "the library has version " + versionText(version) + ", this jar needs " + version());
+    }
+    return symbol;
   }
 
   private static String versionText(int version) {

@@ -4,34 +4,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import dev.rhumb.bindings.LibrarySearch.Candidate;
 import dev.rhumb.bindings.NativeException.Kind;
-import dev.rhumb.bindings.NativeLibrary.Candidate;
+import dev.rhumb.bindings.rhumb.Rhumb;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** Finding, refusing, loading and calling the library, on the build for the host. */
 class NativeLibraryTest {
   private static final String HOST = System.getProperty("rhumb.test.library");
 
   @TempDir Path folder;
-
-  /**
-   * Where the native module is left out, so are the tests that need its library or its compiler.
-   */
-  private static void needsNative() {
-    assumeFalse(Boolean.getBoolean("rhumb.native.skip"), "rhumb.native.skip");
-  }
 
   private static String refusal(String... libraries) {
     List<Candidate> candidates =
@@ -43,19 +32,6 @@ class NativeLibraryTest {
 
   private static void assertHas(String text, String part) {
     assertTrue(text.contains(part), () -> "no \"" + part + "\" in: " + text);
-  }
-
-  /** A library of its own making. */
-  private Path compiled(String name, String source) throws IOException, InterruptedException {
-    needsNative();
-    Path code = Files.writeString(folder.resolve(name + ".c"), source);
-    Path library = folder.resolve(name + ".so");
-    Process gcc =
-        new ProcessBuilder("gcc", "-shared", "-fPIC", "-o", library.toString(), code.toString())
-            .inheritIO()
-            .start();
-    assertEquals(0, gcc.waitFor());
-    return library;
   }
 
   @Test
@@ -80,7 +56,7 @@ class NativeLibraryTest {
 
   @Test
   void anotherVersionIsRefusedByBothNames() throws IOException, InterruptedException {
-    Path other = compiled("other", "int rhumb_version(void) { return 21203; }");
+    Path other = Gcc.compiled(folder, "other", "int rhumb_version(void) { return 21203; }");
     String message = refusal(other.toString());
     assertHas(message, "version 2.12.3");
     assertHas(message, "needs " + NativeLibrary.version());
@@ -88,13 +64,13 @@ class NativeLibraryTest {
 
   @Test
   void someoneElsesLibraryIsRefused() throws IOException, InterruptedException {
-    Path other = compiled("stranger", "int stranger(void) { return 1; }");
+    Path other = Gcc.compiled(folder, "stranger", "int stranger(void) { return 1; }");
     assertHas(refusal(other.toString()), "undefined symbol: rhumb_version");
   }
 
   @Test
   void theFirstThatFitsIsTaken() throws IOException, InterruptedException {
-    Path other = compiled("old", "int rhumb_version(void) { return 1; }");
+    Path other = Gcc.compiled(folder, "old", "int rhumb_version(void) { return 1; }");
     Path found =
         NativeLibrary.find(
             List.of(
@@ -136,51 +112,21 @@ class NativeLibraryTest {
     assertSame(library, NativeLibrary.load());
   }
 
-  @ParameterizedTest
-  @ValueSource(longs = {0, 1, 31, 32, 33, 255, 256, 257, 1009})
-  void addReachesTheKernel(long count) {
-    NativeLibrary library = host();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment a = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-      MemorySegment b = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-      MemorySegment y = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-      for (long i = 0; i < count; i++) {
-        a.setAtIndex(ValueLayout.JAVA_FLOAT, i, i % 17 - 8);
-        b.setAtIndex(ValueLayout.JAVA_FLOAT, i, i % 29 * 0.5f);
-      }
-      library.add(y, a, b, 3, -2, count);
-      for (long i = 0; i < count; i++) {
-        // Small halves: exact in float.
-        assertEquals(
-            3 * a.getAtIndex(ValueLayout.JAVA_FLOAT, i)
-                - 2 * b.getAtIndex(ValueLayout.JAVA_FLOAT, i),
-            y.getAtIndex(ValueLayout.JAVA_FLOAT, i));
-      }
-    }
-  }
-
   @Test
-  void badArgumentsAreRefusedBeforeAndBehindTheCall() {
-    NativeLibrary library = host();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment four = arena.allocate(ValueLayout.JAVA_FLOAT, 4);
-      MemorySegment three = arena.allocate(ValueLayout.JAVA_FLOAT, 3);
-      IllegalArgumentException tooShort =
-          assertThrows(
-              IllegalArgumentException.class, () -> library.add(four, four, three, 1, 1, 4));
-      assertHas(tooShort.getMessage(), "b: 4 float32 asked, segment of 12 bytes");
-      assertThrows(IllegalArgumentException.class, () -> library.add(four, four, four, 1, 1, -1));
-      MemorySegment nowhere = MemorySegment.NULL.reinterpret(16);
-      NativeException e =
-          assertThrows(NativeException.class, () -> library.add(four, nowhere, four, 1, 1, 4));
-      assertEquals(Kind.INVALID_ARGUMENT, e.kind());
-      assertHas(e.getMessage(), "rhumb_add: d_a is NULL, count 4");
-    }
+  void aStatusBecomesAnExceptionWithTheLibrarysWords() {
+    host();
+    NativeLibrary.check(Rhumb.RHUMB_OK());
+    NativeException e =
+        assertThrows(
+            NativeException.class,
+            () -> NativeLibrary.check(Rhumb.rhumb_device_count(MemorySegment.NULL)));
+    assertEquals(Kind.INVALID_ARGUMENT, e.kind());
+    assertHas(e.getMessage(), "rhumb_device_count: count is NULL");
   }
 
   /** The library for the host, as a setting names it. */
   private static NativeLibrary host() {
-    needsNative();
+    Gcc.needsNative();
     NativeLibrary[] library = new NativeLibrary[1];
     withSetting(HOST, () -> library[0] = NativeLibrary.load());
     return library[0];

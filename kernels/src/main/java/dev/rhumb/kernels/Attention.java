@@ -1,5 +1,7 @@
 package dev.rhumb.kernels;
 
+import java.lang.foreign.ValueLayout;
+
 /**
  * Causal multi-head attention over packed sequences, without a T x T tensor. The scores of a head
  * are scaled by 1 / sqrt(headWidth). See {@link Kernels} for the rules that all operations share.
@@ -247,6 +249,58 @@ public abstract class Attention {
     KernelEvents.end(launch, op, keys);
   }
 
+  /**
+   * {@link #last} for each of many sequences: out[b] = the attention of q[b] over the keys and
+   * values of sequence b, which are packed.
+   *
+   * @param sequences B
+   * @param offsets (B + 1) int32, ascending from 0; its last is the number of rows N; no sequence
+   *     is empty
+   * @param rows N, as in offsets
+   * @param q (B, heads headWidth)
+   * @param k (N, heads headWidth)
+   * @param v (N, heads headWidth)
+   * @param out (B, heads headWidth)
+   */
+  public final void lastEach(
+      long sequences,
+      Buffer offsets,
+      long rows,
+      long heads,
+      long headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      Buffer out,
+      long outStride) {
+    String op = "attentionLastEach";
+    shape(op, sequences, offsets, rows, heads, headWidth, 0);
+    long cols = heads * headWidth;
+    Check.matrix(op, "q", q, sequences, cols, qStride);
+    Check.matrix(op, "k", k, rows, cols, kStride);
+    Check.matrix(op, "v", v, rows, cols, vStride);
+    Check.matrix(op, "out", out, sequences, cols, outStride);
+    KernelEvents.Launch launch = KernelEvents.begin();
+    doLastEach(
+        (int) sequences,
+        offsets,
+        (int) rows,
+        (int) heads,
+        (int) headWidth,
+        q,
+        qStride,
+        k,
+        kStride,
+        v,
+        vStride,
+        out,
+        outStride);
+    KernelEvents.end(launch, op, rows);
+  }
+
   private static void shape(
       String op, long sequences, Buffer offsets, long rows, long heads, long headWidth, float p) {
     Check.count(op, "sequences", sequences, 0);
@@ -257,12 +311,51 @@ public abstract class Attention {
     Check.dropout(op, p);
   }
 
+  /** One after another; a backend that has better overrides it. */
+  void doLastEach(
+      int sequences,
+      Buffer offsets,
+      int rows,
+      int heads,
+      int headWidth,
+      Buffer q,
+      long qStride,
+      Buffer k,
+      long kStride,
+      Buffer v,
+      long vStride,
+      Buffer out,
+      long outStride) {
+    checkOffsets("attentionLastEach", sequences, offsets, rows);
+    var segment = offsets.segment();
+    for (int b = 0; b < sequences; b++) {
+      int first = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, b);
+      int keys = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, b + 1) - first;
+      Check.count("attentionLastEach", "keys of a sequence", keys, 1);
+      doLast(
+          keys,
+          heads,
+          headWidth,
+          from(q, b * qStride),
+          from(k, first * kStride),
+          kStride,
+          from(v, first * vStride),
+          vStride,
+          from(out, b * outStride));
+    }
+  }
+
+  /** One sequence makes no garbage. */
+  private static Buffer from(Buffer buffer, long offset) {
+    return offset == 0 ? buffer : buffer.slice(offset, buffer.count() - offset);
+  }
+
   /** Refuses offsets that do not ascend from 0 to rows. Backends on the host call it. */
   static void checkOffsets(String op, int sequences, Buffer offsets, int rows) {
     var segment = offsets.segment();
     int before = 0;
     for (int b = 0; b <= sequences; b++) {
-      int at = segment.getAtIndex(java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED, b);
+      int at = segment.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, b);
       if (at < before || at > rows || (b == 0 && at != 0) || (b == sequences && at != rows)) {
         throw new IllegalArgumentException(
             op

@@ -1,6 +1,10 @@
 package dev.rhumb.kernels;
 
+import dev.rhumb.bindings.NativeException;
+import dev.rhumb.bindings.NativeLibrary;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -13,6 +17,9 @@ final class Backends {
   private static final String AUTO = "auto";
   private static final String VECTOR_MODULE = "jdk.incubator.vector";
   private static final int MOST_THREADS = 256;
+
+  /** What NVIDIA's driver shows of itself, on Linux and inside Windows. */
+  private static final List<String> GPU_FILES = List.of("/dev/nvidiactl", "/dev/dxg");
 
   private Backends() {}
 
@@ -34,16 +41,24 @@ final class Backends {
     }
     for (Backend backend : Backend.values()) {
       if (backend.label().equals(wanted)) {
-        String refusal = refusal(backend);
-        if (refusal != null) {
-          throw new BackendUnavailableException(
-              "the backend " + wanted + " cannot run here: " + refusal);
-        }
-        return make(backend, count);
+        return openNamed(backend, count);
       }
     }
     throw new IllegalArgumentException(
         "rhumb.backend=" + name + ": one of auto, scalar, simd, cuda is needed");
+  }
+
+  private static Kernels openNamed(Backend backend, int threads) {
+    String refusal = backend == Backend.CUDA ? deniedAccess() : refusal(backend);
+    if (refusal == null) {
+      try {
+        return make(backend, threads);
+      } catch (NativeException e) {
+        refusal = e.getMessage();
+      }
+    }
+    throw new BackendUnavailableException(
+        "the backend " + backend.label() + " cannot run here: " + refusal);
   }
 
   static List<BackendReport> report() {
@@ -62,16 +77,50 @@ final class Backends {
   }
 
   private static Kernels openFastest(int threads) {
+    Kernels gpu = openGpu();
+    return gpu != null ? gpu : openOnHost(threads);
+  }
+
+  /**
+   * Opens simd, or scalar where that cannot run.
+   *
+   * @param threads 0 for the setting's
+   */
+  static Kernels openOnHost(int threads) {
+    int count = threads > 0 ? threads : defaultThreads();
     String refusal = refusal(Backend.SIMD);
     if (refusal == null) {
-      return make(Backend.SIMD, threads);
+      return make(Backend.SIMD, count);
     }
     System.getLogger(Backends.class.getPackageName())
         .log(
             System.Logger.Level.WARNING,
             "running on the scalar backend, which is many times slower, because simd cannot run: "
                 + refusal);
-    return make(Backend.SCALAR, threads);
+    return make(Backend.SCALAR, count);
+  }
+
+  /** Whether this machine says at once that it has none, so that nothing is loaded to find out. */
+  private static boolean noGpu() {
+    return Settings.get(NativeLibrary.SETTING) == null
+        && GPU_FILES.stream().noneMatch(file -> Files.exists(Path.of(file)));
+  }
+
+  /** A GPU, or null where there is none; one that is there and cannot be used is told of. */
+  private static Kernels openGpu() {
+    if (!NativeLibrary.class.getModule().isNativeAccessEnabled() || noGpu()) {
+      return null;
+    }
+    try {
+      // The build for tests runs where it is asked for by name.
+      return NativeLibrary.load().build().equals("host") ? null : CudaKernels.openDevice();
+    } catch (NativeException e) {
+      if (e.kind() != NativeException.Kind.LIBRARY && e.kind() != NativeException.Kind.NO_DEVICE) {
+        System.getLogger(Backends.class.getPackageName())
+            .log(System.Logger.Level.WARNING, "running without the GPU: " + e.getMessage());
+      }
+      return null;
+    }
   }
 
   private static int defaultThreads() {
@@ -84,17 +133,21 @@ final class Backends {
     return switch (backend) {
       case SCALAR -> null;
       case SIMD -> simdRefusal();
-      case CUDA -> "this version has no CUDA kernels; use simd or scalar";
+      case CUDA -> cudaRefusal();
     };
   }
 
-  private static String simdRefusal() {
-    if (ModuleLayer.boot().findModule(VECTOR_MODULE).isEmpty()) {
-      return "the module "
-          + VECTOR_MODULE
-          + " is not in the boot layer; start java with --add-modules "
-          + VECTOR_MODULE;
+  private static String cudaRefusal() {
+    try {
+      CudaKernels.openDevice().close();
+      return null;
+    } catch (NativeException e) {
+      return e.getMessage();
     }
+  }
+
+  /** Why the kernels may not look at memory by its address, or null where they may. */
+  private static String deniedAccess() {
     try {
       // The kernels need this restricted method; ask before their classes load, which cannot be
       // undone.
@@ -104,7 +157,18 @@ final class Backends {
       return "native access is denied to the kernels; start java with --enable-native-access="
           + (here.isNamed() ? here.getName() : "ALL-UNNAMED");
     }
-    return SimdKernels.refusal();
+    return null;
+  }
+
+  private static String simdRefusal() {
+    if (ModuleLayer.boot().findModule(VECTOR_MODULE).isEmpty()) {
+      return "the module "
+          + VECTOR_MODULE
+          + " is not in the boot layer; start java with --add-modules "
+          + VECTOR_MODULE;
+    }
+    String denied = deniedAccess();
+    return denied != null ? denied : SimdKernels.refusal();
   }
 
   private static Kernels make(Backend backend, int threads) {
@@ -112,7 +176,7 @@ final class Backends {
       case SCALAR -> new ScalarKernels();
       // By a static method of type Kernels, so that nothing of it loads before it is called.
       case SIMD -> SimdKernels.open(threads);
-      case CUDA -> throw new IllegalStateException(backend + " with " + threads + " threads");
+      case CUDA -> CudaKernels.openDevice();
     };
   }
 }

@@ -1,5 +1,6 @@
 package dev.rhumb.kernels;
 
+import dev.rhumb.bindings.PinnedBuffer;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -35,21 +36,65 @@ public final class Buffer implements AutoCloseable {
   private final long count;
   private final MemorySegment segment;
   private final Arena arena;
+  // Of a buffer on a GPU: the block it lies in and where. `segment` is then an address on the
+  // device, never read here.
+  private final CudaMemory device;
+  private final long from;
+  // Of a buffer of page-locked host memory: copies between it and a device do not wait.
+  private final boolean pinned;
   private final AtomicBoolean closed = new AtomicBoolean();
 
   private Buffer(DType dtype, long count, MemorySegment segment, Arena arena) {
+    this(dtype, count, segment, arena, null, 0, false);
+  }
+
+  private Buffer(
+      DType dtype,
+      long count,
+      MemorySegment segment,
+      Arena arena,
+      CudaMemory device,
+      long from,
+      boolean pinned) {
     this.dtype = dtype;
     this.count = count;
     this.segment = segment;
     this.arena = arena;
+    this.device = device;
+    this.from = from;
+    this.pinned = pinned;
+  }
+
+  /** A zeroed buffer on the device of {@code cuda} that owns its memory. */
+  static Buffer onDevice(DType dtype, long count, CudaQueue cuda) {
+    checkCount(dtype, count);
+    long bytes = count * dtype.bytes();
+    CudaMemory memory = new CudaMemory(cuda, bytes);
+    // The arena is there for its liveness: the address dies with it.
+    Arena arena = Arena.ofShared();
+    MemorySegment address = memory.address().reinterpret(bytes, arena, null);
+    LIVE.incrementAndGet();
+    return new Buffer(dtype, count, address, arena, memory, 0, false);
+  }
+
+  /**
+   * A zeroed buffer of page-locked host memory for copies to and from the device of {@code cuda}.
+   */
+  static Buffer pinned(DType dtype, long count, CudaQueue cuda) {
+    checkCount(dtype, count);
+    PinnedBuffer memory = cuda.device().allocateOnHost(count * dtype.bytes());
+    Arena arena = Arena.ofShared();
+    MemorySegment segment =
+        MemorySegment.ofAddress(memory.segment().address())
+            .reinterpret(count * dtype.bytes(), arena, gone -> memory.close());
+    segment.fill((byte) 0);
+    LIVE.incrementAndGet();
+    return new Buffer(dtype, count, segment, arena, null, 0, true);
   }
 
   /** A zeroed host buffer that owns its memory. */
   static Buffer host(DType dtype, long count) {
-    Objects.requireNonNull(dtype, "dtype");
-    if (count < 0 || count > Long.MAX_VALUE / 16) {
-      throw new IllegalArgumentException("a buffer of " + count + " elements cannot be made");
-    }
+    checkCount(dtype, count);
     Arena arena = Arena.ofShared();
     try {
       MemorySegment memory = arena.allocate(Math.max(count * dtype.bytes(), 1), ALIGNMENT);
@@ -69,6 +114,13 @@ public final class Buffer implements AutoCloseable {
                   + " bytes)");
       named.initCause(e);
       throw named;
+    }
+  }
+
+  private static void checkCount(DType dtype, long count) {
+    Objects.requireNonNull(dtype, "dtype");
+    if (count < 0 || count > Long.MAX_VALUE / 16) {
+      throw new IllegalArgumentException("a buffer of " + count + " elements cannot be made");
     }
   }
 
@@ -109,10 +161,25 @@ public final class Buffer implements AutoCloseable {
    * The host memory, in native byte order.
    *
    * @throws IllegalStateException when the buffer is closed
+   * @throws UnsupportedOperationException when it lies on a GPU: {@link #get} and {@link #put} copy
    */
   public MemorySegment segment() {
     requireOpen();
+    if (device != null) {
+      throw new UnsupportedOperationException(
+          "buffer " + this + " lies on a GPU, where this program cannot look: copy it");
+    }
     return segment;
+  }
+
+  /** The address for a native call; of the device's memory where the buffer lies there. */
+  MemorySegment memory() {
+    return segment;
+  }
+
+  /** Whether the memory is the host's, so that {@link #segment} gives it. */
+  public boolean onHost() {
+    return device == null;
   }
 
   /**
@@ -122,20 +189,30 @@ public final class Buffer implements AutoCloseable {
    */
   public Buffer slice(long offset, long count) {
     Objects.checkFromIndexSize(offset, count, this.count);
-    return new Buffer(
-        dtype, count, segment().asSlice(offset * dtype.bytes(), count * dtype.bytes()), null);
+    requireOpen();
+    long first = offset * dtype.bytes();
+    MemorySegment part = segment.asSlice(first, count * dtype.bytes());
+    return new Buffer(dtype, count, part, null, device, from + first, pinned);
   }
 
   /** Copies {@code n} floats from {@code source[from..]} to the elements from {@code offset} on. */
   public void put(long offset, float[] source, int from, int n) {
     check(DType.F32, offset, n);
-    MemorySegment.copy(source, from, segment, FLOAT, offset * 4, n);
+    if (device == null) {
+      MemorySegment.copy(source, from, segment, FLOAT, offset * 4, n);
+    } else {
+      device.put(this.from + offset * 4, MemorySegment.ofArray(source), from * 4L, n * 4L);
+    }
   }
 
   /** Copies {@code n} ints from {@code source[from..]} to the elements from {@code offset} on. */
   public void put(long offset, int[] source, int from, int n) {
     check(DType.I32, offset, n);
-    MemorySegment.copy(source, from, segment, INT, offset * 4, n);
+    if (device == null) {
+      MemorySegment.copy(source, from, segment, INT, offset * 4, n);
+    } else {
+      device.put(this.from + offset * 4, MemorySegment.ofArray(source), from * 4L, n * 4L);
+    }
   }
 
   /**
@@ -144,7 +221,11 @@ public final class Buffer implements AutoCloseable {
    */
   public void get(long offset, float[] target, int to, int n) {
     check(DType.F32, offset, n);
-    MemorySegment.copy(segment, FLOAT, offset * 4, target, to, n);
+    if (device == null) {
+      MemorySegment.copy(segment, FLOAT, offset * 4, target, to, n);
+    } else {
+      device.get(from + offset * 4, MemorySegment.ofArray(target), to * 4L, n * 4L);
+    }
   }
 
   /**
@@ -153,7 +234,11 @@ public final class Buffer implements AutoCloseable {
    */
   public void get(long offset, int[] target, int to, int n) {
     check(DType.I32, offset, n);
-    MemorySegment.copy(segment, INT, offset * 4, target, to, n);
+    if (device == null) {
+      MemorySegment.copy(segment, INT, offset * 4, target, to, n);
+    } else {
+      device.get(from + offset * 4, MemorySegment.ofArray(target), to * 4L, n * 4L);
+    }
   }
 
   /** All elements as an array: for tests and small results. */
@@ -176,12 +261,32 @@ public final class Buffer implements AutoCloseable {
       throw new IllegalArgumentException(
           "copy of " + source + " into " + this + ": type and count must be the same");
     }
-    MemorySegment.copy(source.segment(), 0, segment(), 0, count * dtype.bytes());
+    requireOpen();
+    source.requireOpen();
+    long bytes = count * dtype.bytes();
+    if (device != null && source.device != null) {
+      device.copy(from, source.device, source.from, bytes);
+    } else if (device != null && source.pinned) {
+      device.putPinned(from, source.segment, bytes);
+    } else if (device != null) {
+      device.put(from, source.segment, 0, bytes);
+    } else if (source.device != null && pinned) {
+      source.device.getPinned(source.from, segment, bytes);
+    } else if (source.device != null) {
+      source.device.get(source.from, segment, 0, bytes);
+    } else {
+      MemorySegment.copy(source.segment, 0, segment, 0, bytes);
+    }
   }
 
   /** Sets every byte to zero. */
   public void zero() {
-    segment().fill((byte) 0);
+    requireOpen();
+    if (device == null) {
+      segment.fill((byte) 0);
+    } else {
+      device.zero(from, count * dtype.bytes());
+    }
   }
 
   /** Frees the memory if this buffer owns it and has not been closed. */
@@ -190,6 +295,9 @@ public final class Buffer implements AutoCloseable {
     if (arena != null && closed.compareAndSet(false, true)) {
       LIVE.decrementAndGet();
       arena.close();
+      if (device != null) {
+        device.close();
+      }
     }
   }
 

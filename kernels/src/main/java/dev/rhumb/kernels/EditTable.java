@@ -45,6 +45,9 @@ public final class EditTable {
     REPLACE
   }
 
+  /** Ints of an edit in {@link #encode}. */
+  static final int INTS = 4;
+
   private int count;
   private int[] features;
   private Op[] ops;
@@ -142,6 +145,19 @@ public final class EditTable {
   /** The feature of edit {@code i}; ascending in i. */
   public int feature(int i) {
     return features[i];
+  }
+
+  /** How many edits it takes without growing. */
+  int capacity() {
+    return features.length;
+  }
+
+  /** Writes edit {@code i} as the native library reads it: feature, op, the operands' bits. */
+  void encode(int i, int[] to, int at) {
+    to[at] = features[i];
+    to[at + 1] = ops[i].ordinal();
+    to[at + 2] = Float.floatToRawIntBits(x[i]);
+    to[at + 3] = Float.floatToRawIntBits(y[i]);
   }
 
   /** The edit of a feature, or a negative number where it has none. */

@@ -14,7 +14,8 @@ package dev.rhumb.kernels;
  * IllegalArgumentException} that names the operation, the argument and its bounds; a closed buffer
  * or instance is an {@link IllegalStateException}. Matrices are row-major; a stride is the distance
  * between rows in elements and is at least the number of columns. Unless an operation says
- * otherwise, an output must not overlap an input.
+ * otherwise, an output must not overlap an input. What is wrong with data on a GPU, not with
+ * arguments, is told later: {@link #finish}.
  */
 public abstract class Kernels implements AutoCloseable {
   Kernels() {}
@@ -42,6 +43,11 @@ public abstract class Kernels implements AutoCloseable {
     return Backends.open(backend.label(), threads);
   }
 
+  /** Opens the fastest backend that runs on the CPU, with the setting's number of threads. */
+  public static Kernels openOnHost() {
+    return Backends.openOnHost(0);
+  }
+
   /** What each backend says of this machine: whether it runs, and if not, why and what mends it. */
   public static java.util.List<BackendReport> report() {
     return Backends.report();
@@ -63,6 +69,37 @@ public abstract class Kernels implements AutoCloseable {
 
   /** A zeroed buffer on this backend's device; the caller closes it. */
   public abstract Buffer allocate(DType dtype, long count);
+
+  /**
+   * A zeroed buffer in the host's memory from which, and to which, the device copies without a
+   * stop: {@link Buffer#copyFrom} between it and a buffer of these kernels is queued like any other
+   * work, and its content may be read or changed after {@link #finish}. On the host it is a buffer
+   * like others. The caller closes it.
+   */
+  public Buffer allocateOnHost(DType dtype, long count) {
+    return allocate(dtype, count);
+  }
+
+  /**
+   * Records work for running it again: operations of these kernels and copies to and from buffers
+   * of {@link #allocateOnHost}, over buffers that stay where they are. Their arguments are those of
+   * now; what is to change from run to run stands in buffers. The work runs once or twice while it
+   * is recorded. On the host a run calls it.
+   *
+   * @param work the same operations whenever it is called; it neither waits nor allocates
+   */
+  public Recording record(Runnable work) {
+    work.run();
+    return new Recording() {
+      @Override
+      public void run() {
+        work.run();
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
 
   /**
    * A sibling over the same device with its own scratch memory and threads; the caller closes it.
@@ -89,6 +126,14 @@ public abstract class Kernels implements AutoCloseable {
 
   /** Scores and exact top-k over a catalogue. */
   public abstract Ranking ranking();
+
+  /**
+   * Waits until all work of this instance is done. Backends on the host are done when a call
+   * returns; on a GPU a call returns when its work is queued, and what the device finds wrong with
+   * data (an index out of range, a score that is NaN) is thrown here or by the next {@link
+   * Buffer#get}, whichever comes first.
+   */
+  public void finish() {}
 
   /** Ends the worker threads and frees scratch memory. Buffers stay. Closing twice is harmless. */
   @Override

@@ -109,7 +109,33 @@ public abstract class Sae {
       long xStride,
       Buffer indices,
       Buffer values) {
+    encodeTopK(encoder, rows, kept, Selection.EXACT, x, xStride, indices, values);
+  }
+
+  /**
+   * The TopK encode by a contract of the caller's choice.
+   *
+   * @param kept K, from 1 to the encoder's features
+   * @param x (rows, D)
+   * @param indices (rows, K) int32, set: the kept features in the total order of their scores
+   * @param values (rows, K), set: max(score, 0)
+   * @throws IllegalArgumentException when this backend does not offer the contract
+   * @throws ArithmeticException when a score is NaN: it names the row
+   */
+  public final void encodeTopK(
+      PackedEncoder encoder,
+      long rows,
+      long kept,
+      Selection selection,
+      Buffer x,
+      long xStride,
+      Buffer indices,
+      Buffer values) {
     String op = "encodeTopK";
+    Check.that(selection != null, op, "selection is missing");
+    if (!offers(selection)) {
+      Check.that(false, op, selection + " is offered by the backend cuda alone");
+    }
     Check.that(encoder != null, op, "encoder is missing");
     encoder.requireOpen();
     Check.count(op, "rows", rows, 0);
@@ -118,8 +144,13 @@ public abstract class Sae {
     Check.vector(op, "indices", indices, DType.I32, rows * kept);
     Check.vector(op, "values", values, DType.F32, rows * kept);
     KernelEvents.Launch launch = KernelEvents.begin();
-    doEncodeTopK(encoder, (int) rows, (int) kept, x, xStride, indices, values);
+    doEncodeTopK(encoder, (int) rows, (int) kept, selection, x, xStride, indices, values);
     KernelEvents.end(launch, op, rows);
+  }
+
+  /** Whether this backend can encode by a contract. */
+  public boolean offers(Selection selection) {
+    return selection == Selection.EXACT;
   }
 
   /**
@@ -610,6 +641,62 @@ public abstract class Sae {
   }
 
   /**
+   * What {@link #steer} does after its encode, for rows whose lists are there already: the edits of
+   * a table at {@link EditTable.Stage#POST_SELECT}, written back as the table says. Steering the
+   * same rows in several ways so costs one encode.
+   *
+   * @param indices (rows, K) int32, lists of features from 0 to features - 1
+   * @param values (rows, K), their activations
+   * @param wDec (F, D), contiguous
+   * @param bDec (D)
+   * @param x (rows, D), what was encoded
+   * @param y (rows, D), set; may be x
+   * @throws IllegalArgumentException when an index is out of range: it names the row
+   * @throws ArithmeticException when an edit gives NaN: it names the row
+   */
+  public final void applyEdits(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride) {
+    String op = "applyEdits";
+    sparse(op, rows, kept, features, width, indices, values, wDec);
+    Check.vector(op, "bDec", bDec, DType.F32, width);
+    Check.matrix(op, "x", x, rows, width, xStride);
+    Check.matrix(op, "y", y, rows, width, yStride);
+    requireEdits(op, edits, (int) features);
+    Check.that(
+        edits.stage() == EditTable.Stage.POST_SELECT,
+        op,
+        "edits before the selection need a new one: call steer");
+    KernelEvents.Launch launch = KernelEvents.begin();
+    doApplyEdits(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) width,
+        indices,
+        values,
+        wDec,
+        bDec,
+        x,
+        xStride,
+        edits,
+        y,
+        yStride);
+    KernelEvents.end(launch, op, rows);
+  }
+
+  /**
    * {@link #steer} where features fire by thresholds. No edit evicts or admits another feature; one
    * at {@link EditTable.Stage#PRE_SELECT} changes the score that is held against the threshold.
    *
@@ -671,6 +758,10 @@ public abstract class Sae {
     Check.vector(op, "bDec", bDec, DType.F32, encoder.width());
     Check.matrix(op, "x", x, rows, encoder.width(), xStride);
     Check.matrix(op, "y", y, rows, encoder.width(), yStride);
+    requireEdits(op, edits, features);
+  }
+
+  private static void requireEdits(String op, EditTable edits, int features) {
     Check.that(edits != null, op, "edits are missing; an empty table edits nothing");
     if (edits.count() > 0) {
       int last = edits.feature(edits.count() - 1);
@@ -736,10 +827,14 @@ public abstract class Sae {
       Buffer subset,
       int taken);
 
+  /**
+   * @param selection one that this backend {@linkplain #offers offers}
+   */
   abstract void doEncodeTopK(
       PackedEncoder encoder,
       int rows,
       int kept,
+      Selection selection,
       Buffer x,
       long xStride,
       Buffer indices,
@@ -850,6 +945,21 @@ public abstract class Sae {
       long yStride,
       Buffer indices,
       Buffer values);
+
+  abstract void doApplyEdits(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride);
 
   abstract void doSteerAbove(
       PackedEncoder encoder,

@@ -76,6 +76,7 @@ final class ScalarSae extends Sae {
       PackedEncoder encoder,
       int rows,
       int kept,
+      Selection selection,
       Buffer x,
       long xStride,
       Buffer indices,
@@ -581,6 +582,42 @@ final class ScalarSae extends Sae {
         after[f] = preSelect ? activation(thresholds, f, result) : result;
       }
       writeBack(r, packed.width(), features, wDec, bDec, x, xStride, edits, y, yStride);
+    }
+  }
+
+  @Override
+  void doApplyEdits(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride) {
+    Check.lists("applyEdits", indices, rows, kept, features);
+    makeRoom(features);
+    for (int r = 0; r < rows; r++) {
+      Arrays.fill(before, 0, features, 0);
+      for (long i = (long) r * kept; i < (r + 1L) * kept; i++) {
+        int feature = getInt(indices.segment(), i);
+        if (feature == END) {
+          break;
+        }
+        before[feature] = get(values.segment(), i);
+      }
+      System.arraycopy(before, 0, after, 0, features);
+      for (int e = 0; e < edits.count(); e++) {
+        int f = edits.feature(e);
+        after[f] = edits.apply(e, before[f]);
+        requireNumber("applyEdits", r, f, after[f]);
+      }
+      writeBack(r, width, features, wDec, bDec, x, xStride, edits, y, yStride);
     }
   }
 

@@ -22,6 +22,10 @@ final class SimdSae extends Sae {
   private final Workers workers;
   private final EncodeBlock[] blocks;
   private final PrunedFeatures[] pruned;
+
+  /** Rows of a task that edits lists. */
+  private static final int APPLY_ROWS = 64;
+
   private final Steering[] steerings;
   private final SimdSaeBackward backward;
   private final SparseRows decoder;
@@ -33,6 +37,7 @@ final class SimdSae extends Sae {
   private final Workers.Task encodeTask = this::encodeBlock;
   private final Workers.Task encodeAboveTask = this::encodeAboveBlock;
   private final Workers.Task steerTask = this::steerBlock;
+  private final Workers.Task applyTask = this::applyBlock;
   private final Workers.Task steerAboveTask = this::steerAboveBlock;
 
   // The arguments of the call under way.
@@ -42,6 +47,7 @@ final class SimdSae extends Sae {
   private long wEnc;
   private long bEnc;
   private long magnitudes;
+  private int width;
   private int rowCount;
   private int blockRows;
   private int kept;
@@ -173,6 +179,7 @@ final class SimdSae extends Sae {
       PackedEncoder encoder,
       int rows,
       int kept,
+      Selection selection,
       Buffer x,
       long xStride,
       Buffer indices,
@@ -561,6 +568,56 @@ final class SimdSae extends Sae {
       }
       steering.row(first + r, rowTop, rowScores, x + (first + r) * xStride);
       steering.write(width, wDec, bDec, x + (first + r) * xStride, y + (first + r) * yStride);
+    }
+    steering.end();
+  }
+
+  @Override
+  void doApplyEdits(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer x,
+      long xStride,
+      EditTable edits,
+      Buffer y,
+      long yStride) {
+    Check.lists("applyEdits", indices, rows, kept, features);
+    rowCount = rows;
+    this.kept = kept;
+    this.width = width;
+    this.x = x.segment().address();
+    this.xStride = xStride * 4;
+    this.indices = indices.segment().address();
+    this.values = values.segment().address();
+    this.wDec = wDec.segment().address();
+    this.bDec = bDec.segment().address();
+    this.edits = edits;
+    this.y = y.segment().address();
+    this.yStride = yStride * 4;
+    workers.run(ceilDiv(rows, APPLY_ROWS), applyTask);
+    this.edits = null;
+  }
+
+  private void applyBlock(int task, int worker) {
+    int first = task * APPLY_ROWS;
+    int end = Math.min(first + APPLY_ROWS, rowCount);
+    long memory = workers.own(worker).reserve(Steering.bytes(kept, edits.count()));
+    Steering steering = steerings[worker];
+    steering.start(edits, kept, kept, null, memory);
+    for (int r = first; r < end; r++) {
+      long list = indices + (long) r * kept * 4;
+      int n = 0;
+      while (n < kept && getInt(list + n * 4L) != END) {
+        n++;
+      }
+      steering.rowListed(r, n, list, values + (long) r * kept * 4);
+      steering.write(width, wDec, bDec, x + r * xStride, y + r * yStride);
     }
     steering.end();
   }

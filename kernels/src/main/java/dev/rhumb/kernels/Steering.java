@@ -230,6 +230,30 @@ final class Steering {
   }
 
   /**
+   * Edits a row's activations after the selection: afterwards {@link #write} writes it.
+   *
+   * @param indices the row's list of {@code n}
+   * @param values their activations
+   */
+  void rowListed(int row, int n, long indices, long values) {
+    count = 0;
+    for (int i = 0; i < n; i++) {
+      int feature = getInt(indices + i * 4L);
+      if (edits.find(feature) < 0) {
+        put(feature, get(values + i * 4L), get(values + i * 4L));
+      }
+    }
+    for (int e = 0; e < edits.count(); e++) {
+      int feature = edits.feature(e);
+      int at = find(feature, indices, n);
+      float activation = at < 0 ? 0 : get(values + at * 4L);
+      float edited = edits.apply(e, activation);
+      put(feature, activation, requireNumber("applyEdits", row, feature, edited));
+    }
+    sort();
+  }
+
+  /**
    * Edits a row whose features fire by thresholds: afterwards {@link #write} writes it.
    *
    * @param indices the row's list of {@code n}, ascending

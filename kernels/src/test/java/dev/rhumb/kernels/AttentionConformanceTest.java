@@ -320,6 +320,62 @@ class AttentionConformanceTest extends Conformance {
   }
 
   @Test
+  void lastQueriesOfManySequences() {
+    int[][] batches = {{0}, {0, 1}, {0, 3, 4, 21, 90}, {0, 33, 34, 35, 36, 37}};
+    int salt = 0;
+    for (int[] offsets : batches) {
+      for (int headWidth : new int[] {1, 8, 17}) {
+        int heads = 1 + salt % 3;
+        int cols = heads * headWidth;
+        int sequences = offsets.length - 1;
+        int rows = offsets[sequences];
+        int step = salt++;
+        each(
+            (kernels, memory) -> {
+              Matrix q = memory.matrix(sequences, cols, stride(cols, step));
+              Matrix k = memory.matrix(rows, cols, stride(cols, step + 1));
+              Matrix v = memory.matrix(rows, cols, stride(cols, step + 2));
+              Matrix out = memory.matrix(sequences, cols, stride(cols, step + 3));
+              kernels
+                  .attention()
+                  .lastEach(
+                      sequences,
+                      memory.ints(offsets).buffer,
+                      rows,
+                      heads,
+                      headWidth,
+                      q.buffer,
+                      q.stride,
+                      k.buffer,
+                      k.stride,
+                      v.buffer,
+                      v.stride,
+                      out.buffer,
+                      out.stride);
+              double[][] queries = new double[rows][];
+              for (int b = 0; b < sequences; b++) {
+                java.util.Arrays.fill(queries, offsets[b], offsets[b + 1], doubles(q)[b]);
+              }
+              ReferenceAttention reference =
+                  new ReferenceAttention(
+                      offsets,
+                      heads,
+                      headWidth,
+                      queries,
+                      doubles(k),
+                      doubles(v),
+                      new ReferenceAttention.Dropout(0, KEY, STREAM),
+                      null);
+              out.check(
+                  "attentionLastEach",
+                  rows + headWidth,
+                  (b, c) -> reference.out[offsets[b + 1] - 1][c]);
+            });
+      }
+    }
+  }
+
+  @Test
   void lastQueryAgreesWithTheWholeSequence() {
     int salt = 0;
     for (int keys : POSITIVE) {

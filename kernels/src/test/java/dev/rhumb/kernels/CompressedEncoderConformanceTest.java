@@ -195,10 +195,10 @@ class CompressedEncoderConformanceTest extends Conformance {
           ArithmeticException e =
               assertThrows(
                   ArithmeticException.class,
-                  () ->
-                      kernels
-                          .sae()
-                          .encodeTopK(encoder, 2, 2, x.buffer, 3, indices.buffer, z.buffer));
+                  () -> {
+                    kernels.sae().encodeTopK(encoder, 2, 2, x.buffer, 3, indices.buffer, z.buffer);
+                    kernels.finish();
+                  });
           assertTrue(e.getMessage().contains("row 1"), e.getMessage());
           indices.now();
           z.now();

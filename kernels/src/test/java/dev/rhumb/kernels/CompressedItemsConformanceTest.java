@@ -198,19 +198,21 @@ class CompressedItemsConformanceTest extends Conformance {
             ArithmeticException e =
                 assertThrows(
                     ArithmeticException.class,
-                    () ->
-                        kernels
-                            .ranking()
-                            .topItems(
-                                2,
-                                catalogue,
-                                h.buffer,
-                                3,
-                                2,
-                                null,
-                                null,
-                                items.buffer,
-                                scores.buffer));
+                    () -> {
+                      kernels
+                          .ranking()
+                          .topItems(
+                              2,
+                              catalogue,
+                              h.buffer,
+                              3,
+                              2,
+                              null,
+                              null,
+                              items.buffer,
+                              scores.buffer);
+                      kernels.finish();
+                    });
             assertTrue(e.getMessage().contains("row 1"), e.getMessage());
           }
           items.now();

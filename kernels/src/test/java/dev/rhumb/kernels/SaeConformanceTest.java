@@ -2,8 +2,13 @@ package dev.rhumb.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -434,17 +439,7 @@ class SaeConformanceTest extends Conformance {
               }
             }
           }
-          float[] now = y.now();
-          for (int r = 0; r < rows; r++) {
-            if (delta && Arrays.equals(before[r], after[r])) {
-              float[] row = Arrays.copyOfRange(now, r * y.stride, r * y.stride + width);
-              assertArrayEquals(x.wasRow(r), row, "a row that no edit changed");
-            }
-          }
-          y.check(
-              "steer " + edits.write(),
-              2 * kept + edits.count(),
-              6,
+          Memory.Fill steered =
               (r, d) -> {
                 double sum = delta ? x.was(r, d) : dictionary.bDec.was(d);
                 for (int f = 0; f < features; f++) {
@@ -452,8 +447,54 @@ class SaeConformanceTest extends Conformance {
                   sum += change * dictionary.wDec.was(f, d);
                 }
                 return sum;
-              });
+              };
+          List<Matrix> outputs = new ArrayList<>(List.of(y));
+          if (edits.stage() == EditTable.Stage.POST_SELECT && !inPlace) {
+            outputs.add(applied(kernels, memory, dictionary, x, kept, edits, indices, z));
+          }
+          for (Matrix output : outputs) {
+            float[] now = output.now();
+            for (int r = 0; r < rows; r++) {
+              if (delta && Arrays.equals(before[r], after[r])) {
+                int first = r * output.stride;
+                float[] row = Arrays.copyOfRange(now, first, first + width);
+                assertArrayEquals(x.wasRow(r), row, "a row that no edit changed");
+              }
+            }
+            String op = (output == y ? "steer " : "applyEdits ") + edits.write();
+            output.check(op, 2 * kept + edits.count(), 6, steered);
+          }
         });
+  }
+
+  /** The same edits of the lists that the encode left. */
+  private static Matrix applied(
+      Kernels kernels,
+      Memory memory,
+      Dictionary dictionary,
+      Matrix x,
+      int kept,
+      EditTable edits,
+      Ints indices,
+      Matrix z) {
+    Matrix y = memory.matrix(x.rows, x.cols, stride(x.cols, x.rows + 2));
+    kernels
+        .sae()
+        .applyEdits(
+            x.rows,
+            kept,
+            dictionary.wEnc.rows,
+            x.cols,
+            indices.buffer,
+            z.buffer,
+            dictionary.wDec.buffer,
+            dictionary.bDec.buffer,
+            x.buffer,
+            x.stride,
+            edits,
+            y.buffer,
+            y.stride);
+    return y;
   }
 
   static EditTable edits(int features, EditTable.Stage stage, EditTable.Write write) {
@@ -469,6 +510,98 @@ class SaeConformanceTest extends Conformance {
       }
     }
     return edits;
+  }
+
+  @Test
+  void theBestOfBfloat16Operands() {
+    if (!kernels(1).sae().offers(Selection.EXACT_BF16)) {
+      refusedBf16();
+      return;
+    }
+    for (int[] shape : new int[][] {{3, 5, 70, 8}, {130, 17, 600, 16}, {131, 64, 1025, 32}}) {
+      bestOfBf16(shape[0], shape[1], shape[2], shape[3]);
+    }
+  }
+
+  private void refusedBf16() {
+    each(
+        (kernels, memory) -> {
+          Dictionary dictionary = new Dictionary(memory, 3, 2, (r, c) -> memory.uniform());
+          Matrix x = memory.matrix(1, 2, 2);
+          Ints indices = memory.ints(1, i -> -1);
+          Matrix z = memory.matrix(1, 1, 1);
+          PackedEncoder encoder = dictionary.pack(kernels, memory);
+          String message =
+              assertThrows(
+                      IllegalArgumentException.class,
+                      () ->
+                          kernels
+                              .sae()
+                              .encodeTopK(
+                                  encoder,
+                                  1,
+                                  1,
+                                  Selection.EXACT_BF16,
+                                  x.buffer,
+                                  2,
+                                  indices.buffer,
+                                  z.buffer))
+                  .getMessage();
+          assertTrue(message.contains("EXACT_BF16"), message);
+        });
+  }
+
+  private void bestOfBf16(int rows, int width, int features, int kept) {
+    each(
+        (kernels, memory) -> {
+          Dictionary dictionary =
+              new Dictionary(memory, features, width, (r, c) -> memory.uniform());
+          Matrix x = memory.matrix(rows, width, width + 3);
+          Ints indices = memory.ints(rows * kept, i -> -1);
+          Matrix z = memory.matrix(rows, kept, kept);
+          kernels
+              .sae()
+              .encodeTopK(
+                  dictionary.pack(kernels, memory),
+                  rows,
+                  kept,
+                  Selection.EXACT_BF16,
+                  x.buffer,
+                  x.stride,
+                  indices.buffer,
+                  z.buffer);
+          int[] chosen = indices.now();
+          float[] values = z.now();
+          double off = 1e-6 * (4 + width);
+          for (int r = 0; r < rows; r++) {
+            double[] scores = new double[features];
+            for (int f = 0; f < features; f++) {
+              scores[f] = dictionary.bEnc.was(f);
+              for (int d = 0; d < width; d++) {
+                float centred = (float) x.was(r, d) - (float) dictionary.bDec.was(d);
+                scores[f] += bf16(centred) * (double) bf16((float) dictionary.wEnc.was(f, d));
+              }
+            }
+            double least = Double.POSITIVE_INFINITY;
+            boolean[] listed = new boolean[features];
+            for (int i = r * kept; i < (r + 1) * kept; i++) {
+              assertEquals(Math.max(scores[chosen[i]], 0), values[i], off);
+              assertTrue(i == r * kept || values[i] <= values[i - 1], "descending");
+              assertFalse(listed[chosen[i]], "a feature twice");
+              listed[chosen[i]] = true;
+              least = Math.min(least, scores[chosen[i]]);
+            }
+            for (int f = 0; f < features; f++) {
+              assertTrue(listed[f] || scores[f] <= least + 2 * off, "a better one left out");
+            }
+          }
+        });
+  }
+
+  /** Rounded to bfloat16, to nearest even. */
+  private static float bf16(float x) {
+    int bits = Float.floatToRawIntBits(x);
+    return Float.intBitsToFloat(bits + 0x7FFF + (bits >>> 16 & 1) & 0xFFFF0000);
   }
 
   @Test

@@ -77,6 +77,213 @@ public class Rhumb extends Rhumb$shared {
     public static int RHUMB_DEVICE_ERROR() {
         return RHUMB_DEVICE_ERROR;
     }
+    private static final int RHUMB_FAULT_ROTARY_POSITION = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_ROTARY_POSITION = 0
+     * }
+     */
+    public static int RHUMB_FAULT_ROTARY_POSITION() {
+        return RHUMB_FAULT_ROTARY_POSITION;
+    }
+    private static final int RHUMB_FAULT_GATHER_ID = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_GATHER_ID = 1
+     * }
+     */
+    public static int RHUMB_FAULT_GATHER_ID() {
+        return RHUMB_FAULT_GATHER_ID;
+    }
+    private static final int RHUMB_FAULT_SCATTER_ID = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_SCATTER_ID = 2
+     * }
+     */
+    public static int RHUMB_FAULT_SCATTER_ID() {
+        return RHUMB_FAULT_SCATTER_ID;
+    }
+    private static final int RHUMB_FAULT_ATTENTION_OFFSET = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_ATTENTION_OFFSET = 3
+     * }
+     */
+    public static int RHUMB_FAULT_ATTENTION_OFFSET() {
+        return RHUMB_FAULT_ATTENTION_OFFSET;
+    }
+    private static final int RHUMB_FAULT_TARGET = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_TARGET = 4
+     * }
+     */
+    public static int RHUMB_FAULT_TARGET() {
+        return RHUMB_FAULT_TARGET;
+    }
+    private static final int RHUMB_FAULT_SAMPLE = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_SAMPLE = 5
+     * }
+     */
+    public static int RHUMB_FAULT_SAMPLE() {
+        return RHUMB_FAULT_SAMPLE;
+    }
+    private static final int RHUMB_FAULT_GROUP_OFFSET = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_GROUP_OFFSET = 6
+     * }
+     */
+    public static int RHUMB_FAULT_GROUP_OFFSET() {
+        return RHUMB_FAULT_GROUP_OFFSET;
+    }
+    private static final int RHUMB_FAULT_EXCLUDED_OFFSET = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_EXCLUDED_OFFSET = 7
+     * }
+     */
+    public static int RHUMB_FAULT_EXCLUDED_OFFSET() {
+        return RHUMB_FAULT_EXCLUDED_OFFSET;
+    }
+    private static final int RHUMB_FAULT_EXCLUDED = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_EXCLUDED = 8
+     * }
+     */
+    public static int RHUMB_FAULT_EXCLUDED() {
+        return RHUMB_FAULT_EXCLUDED;
+    }
+    private static final int RHUMB_FAULT_NOTHING_TO_DRAW = (int)9L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_NOTHING_TO_DRAW = 9
+     * }
+     */
+    public static int RHUMB_FAULT_NOTHING_TO_DRAW() {
+        return RHUMB_FAULT_NOTHING_TO_DRAW;
+    }
+    private static final int RHUMB_FAULT_WEIGHT = (int)10L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_WEIGHT = 10
+     * }
+     */
+    public static int RHUMB_FAULT_WEIGHT() {
+        return RHUMB_FAULT_WEIGHT;
+    }
+    private static final int RHUMB_FAULT_SUBSET = (int)11L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_SUBSET = 11
+     * }
+     */
+    public static int RHUMB_FAULT_SUBSET() {
+        return RHUMB_FAULT_SUBSET;
+    }
+    private static final int RHUMB_FAULT_ENCODE_NAN = (int)12L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_ENCODE_NAN = 12
+     * }
+     */
+    public static int RHUMB_FAULT_ENCODE_NAN() {
+        return RHUMB_FAULT_ENCODE_NAN;
+    }
+    private static final int RHUMB_FAULT_LIST_INDEX = (int)13L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_LIST_INDEX = 13
+     * }
+     */
+    public static int RHUMB_FAULT_LIST_INDEX() {
+        return RHUMB_FAULT_LIST_INDEX;
+    }
+    private static final int RHUMB_FAULT_EDIT_NAN = (int)14L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_EDIT_NAN = 14
+     * }
+     */
+    public static int RHUMB_FAULT_EDIT_NAN() {
+        return RHUMB_FAULT_EDIT_NAN;
+    }
+    private static final int RHUMB_FAULT_TOP_ITEMS_NAN = (int)15L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_TOP_ITEMS_NAN = 15
+     * }
+     */
+    public static int RHUMB_FAULT_TOP_ITEMS_NAN() {
+        return RHUMB_FAULT_TOP_ITEMS_NAN;
+    }
+    private static final int RHUMB_FAULT_TOP_ITEMS_OFFSET = (int)16L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULT_TOP_ITEMS_OFFSET = 16
+     * }
+     */
+    public static int RHUMB_FAULT_TOP_ITEMS_OFFSET() {
+        return RHUMB_FAULT_TOP_ITEMS_OFFSET;
+    }
+    private static final int RHUMB_FAULTS = (int)32L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_fault.RHUMB_FAULTS = 32
+     * }
+     */
+    public static int RHUMB_FAULTS() {
+        return RHUMB_FAULTS;
+    }
+    private static final int RHUMB_NONE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_activation.RHUMB_NONE = 0
+     * }
+     */
+    public static int RHUMB_NONE() {
+        return RHUMB_NONE;
+    }
+    private static final int RHUMB_RELU = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_activation.RHUMB_RELU = 1
+     * }
+     */
+    public static int RHUMB_RELU() {
+        return RHUMB_RELU;
+    }
+    private static final int RHUMB_GELU = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_activation.RHUMB_GELU = 2
+     * }
+     */
+    public static int RHUMB_GELU() {
+        return RHUMB_GELU;
+    }
+    private static final int RHUMB_GELU_ERF = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_activation.RHUMB_GELU_ERF = 3
+     * }
+     */
+    public static int RHUMB_GELU_ERF() {
+        return RHUMB_GELU_ERF;
+    }
+    private static final int RHUMB_SILU = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_activation.RHUMB_SILU = 4
+     * }
+     */
+    public static int RHUMB_SILU() {
+        return RHUMB_SILU;
+    }
 
     private static class rhumb_version {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -372,16 +579,350 @@ public class Rhumb extends Rhumb$shared {
         }
     }
 
+    private static class rhumb_gemm_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_gemm_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k)
+     * }
+     */
+    public static FunctionDescriptor rhumb_gemm_scratch$descriptor() {
+        return rhumb_gemm_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k)
+     * }
+     */
+    public static MethodHandle rhumb_gemm_scratch$handle() {
+        return rhumb_gemm_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k)
+     * }
+     */
+    public static MemorySegment rhumb_gemm_scratch$address() {
+        return rhumb_gemm_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k)
+     * }
+     */
+    public static long rhumb_gemm_scratch(long m, long n, long k) {
+        var mh$ = rhumb_gemm_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_gemm_scratch", m, n, k);
+            }
+            return (long)mh$.invokeExact(m, n, k);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_gemm {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_gemm");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_gemm$descriptor() {
+        return rhumb_gemm.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_gemm$handle() {
+        return rhumb_gemm.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_gemm$address() {
+        return rhumb_gemm.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_gemm(int trans_a, int trans_b, long m, long n, long k, float alpha, MemorySegment d_a, long a_stride, MemorySegment d_b, long b_stride, float beta, MemorySegment d_c, long c_stride, MemorySegment d_bias, int activation, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_gemm.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_gemm", trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_bias_activation {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_bias_activation");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_bias_activation(int64_t rows, int64_t cols, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_bias_activation$descriptor() {
+        return rhumb_bias_activation.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_bias_activation(int64_t rows, int64_t cols, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_bias_activation$handle() {
+        return rhumb_bias_activation.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_bias_activation(int64_t rows, int64_t cols, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_bias_activation$address() {
+        return rhumb_bias_activation.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_bias_activation(int64_t rows, int64_t cols, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *stream)
+     * }
+     */
+    public static int rhumb_bias_activation(long rows, long cols, MemorySegment d_c, long c_stride, MemorySegment d_bias, int activation, MemorySegment stream) {
+        var mh$ = rhumb_bias_activation.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_bias_activation", rows, cols, d_c, c_stride, d_bias, activation, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_c, c_stride, d_bias, activation, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_column_sum_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_column_sum_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_column_sum_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static FunctionDescriptor rhumb_column_sum_scratch$descriptor() {
+        return rhumb_column_sum_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_column_sum_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MethodHandle rhumb_column_sum_scratch$handle() {
+        return rhumb_column_sum_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_column_sum_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MemorySegment rhumb_column_sum_scratch$address() {
+        return rhumb_column_sum_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_column_sum_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static long rhumb_column_sum_scratch(long rows, long cols) {
+        var mh$ = rhumb_column_sum_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_column_sum_scratch", rows, cols);
+            }
+            return (long)mh$.invokeExact(rows, cols);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_column_sum {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_column_sum");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_column_sum(int64_t rows, int64_t cols, const float *d_x, int64_t x_stride, float beta, float *d_sum, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_column_sum$descriptor() {
+        return rhumb_column_sum.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_column_sum(int64_t rows, int64_t cols, const float *d_x, int64_t x_stride, float beta, float *d_sum, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_column_sum$handle() {
+        return rhumb_column_sum.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_column_sum(int64_t rows, int64_t cols, const float *d_x, int64_t x_stride, float beta, float *d_sum, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_column_sum$address() {
+        return rhumb_column_sum.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_column_sum(int64_t rows, int64_t cols, const float *d_x, int64_t x_stride, float beta, float *d_sum, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_column_sum(long rows, long cols, MemorySegment d_x, long x_stride, float beta, MemorySegment d_sum, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_column_sum.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_column_sum", rows, cols, d_x, x_stride, beta, d_sum, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_x, x_stride, beta, d_sum, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class rhumb_add {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
-            Rhumb.C_POINTER,
-            Rhumb.C_POINTER,
-            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
             Rhumb.C_POINTER,
             Rhumb.C_FLOAT,
-            Rhumb.C_FLOAT,
-            Rhumb.C_LONG
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
         );
 
         public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_add");
@@ -392,7 +933,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_add(void *stream, float *d_y, const float *d_a, const float *d_b, float alpha, float beta, int64_t count)
+     * int rhumb_add(int64_t count, float alpha, const float *d_a, float beta, const float *d_b, float *d_y, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_add$descriptor() {
@@ -402,7 +943,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_add(void *stream, float *d_y, const float *d_a, const float *d_b, float alpha, float beta, int64_t count)
+     * int rhumb_add(int64_t count, float alpha, const float *d_a, float beta, const float *d_b, float *d_y, void *stream)
      * }
      */
     public static MethodHandle rhumb_add$handle() {
@@ -412,7 +953,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_add(void *stream, float *d_y, const float *d_a, const float *d_b, float alpha, float beta, int64_t count)
+     * int rhumb_add(int64_t count, float alpha, const float *d_a, float beta, const float *d_b, float *d_y, void *stream)
      * }
      */
     public static MemorySegment rhumb_add$address() {
@@ -421,16 +962,4191 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_add(void *stream, float *d_y, const float *d_a, const float *d_b, float alpha, float beta, int64_t count)
+     * int rhumb_add(int64_t count, float alpha, const float *d_a, float beta, const float *d_b, float *d_y, void *stream)
      * }
      */
-    public static int rhumb_add(MemorySegment stream, MemorySegment d_y, MemorySegment d_a, MemorySegment d_b, float alpha, float beta, long count) {
+    public static int rhumb_add(long count, float alpha, MemorySegment d_a, float beta, MemorySegment d_b, MemorySegment d_y, MemorySegment stream) {
         var mh$ = rhumb_add.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_add", stream, d_y, d_a, d_b, alpha, beta, count);
+                traceDowncall("rhumb_add", count, alpha, d_a, beta, d_b, d_y, stream);
             }
-            return (int)mh$.invokeExact(stream, d_y, d_a, d_b, alpha, beta, count);
+            return (int)mh$.invokeExact(count, alpha, d_a, beta, d_b, d_y, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_squared_norm_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_squared_norm_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_squared_norm_scratch(int64_t count)
+     * }
+     */
+    public static FunctionDescriptor rhumb_squared_norm_scratch$descriptor() {
+        return rhumb_squared_norm_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_squared_norm_scratch(int64_t count)
+     * }
+     */
+    public static MethodHandle rhumb_squared_norm_scratch$handle() {
+        return rhumb_squared_norm_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_squared_norm_scratch(int64_t count)
+     * }
+     */
+    public static MemorySegment rhumb_squared_norm_scratch$address() {
+        return rhumb_squared_norm_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_squared_norm_scratch(int64_t count)
+     * }
+     */
+    public static long rhumb_squared_norm_scratch(long count) {
+        var mh$ = rhumb_squared_norm_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_squared_norm_scratch", count);
+            }
+            return (long)mh$.invokeExact(count);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_squared_norm {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_squared_norm");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_squared_norm(int64_t count, const float *d_x, float *d_result, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_squared_norm$descriptor() {
+        return rhumb_squared_norm.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_squared_norm(int64_t count, const float *d_x, float *d_result, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_squared_norm$handle() {
+        return rhumb_squared_norm.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_squared_norm(int64_t count, const float *d_x, float *d_result, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_squared_norm$address() {
+        return rhumb_squared_norm.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_squared_norm(int64_t count, const float *d_x, float *d_result, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_squared_norm(long count, MemorySegment d_x, MemorySegment d_result, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_squared_norm.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_squared_norm", count, d_x, d_result, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(count, d_x, d_result, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_layer_norm {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_layer_norm");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, const float *d_beta, float *d_y, int64_t y_stride, float *d_mean, float *d_rstd, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_layer_norm$descriptor() {
+        return rhumb_layer_norm.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, const float *d_beta, float *d_y, int64_t y_stride, float *d_mean, float *d_rstd, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_layer_norm$handle() {
+        return rhumb_layer_norm.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, const float *d_beta, float *d_y, int64_t y_stride, float *d_mean, float *d_rstd, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_layer_norm$address() {
+        return rhumb_layer_norm.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_layer_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, const float *d_beta, float *d_y, int64_t y_stride, float *d_mean, float *d_rstd, void *stream)
+     * }
+     */
+    public static int rhumb_layer_norm(long rows, long cols, float eps, MemorySegment d_x, long x_stride, MemorySegment d_gamma, MemorySegment d_beta, MemorySegment d_y, long y_stride, MemorySegment d_mean, MemorySegment d_rstd, MemorySegment stream) {
+        var mh$ = rhumb_layer_norm.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_layer_norm", rows, cols, eps, d_x, x_stride, d_gamma, d_beta, d_y, y_stride, d_mean, d_rstd, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, eps, d_x, x_stride, d_gamma, d_beta, d_y, y_stride, d_mean, d_rstd, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_layer_norm_backward_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_layer_norm_backward_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_layer_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static FunctionDescriptor rhumb_layer_norm_backward_scratch$descriptor() {
+        return rhumb_layer_norm_backward_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_layer_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MethodHandle rhumb_layer_norm_backward_scratch$handle() {
+        return rhumb_layer_norm_backward_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_layer_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MemorySegment rhumb_layer_norm_backward_scratch$address() {
+        return rhumb_layer_norm_backward_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_layer_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static long rhumb_layer_norm_backward_scratch(long rows, long cols) {
+        var mh$ = rhumb_layer_norm_backward_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_layer_norm_backward_scratch", rows, cols);
+            }
+            return (long)mh$.invokeExact(rows, cols);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_layer_norm_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_layer_norm_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_mean, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, float *d_dbeta, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_layer_norm_backward$descriptor() {
+        return rhumb_layer_norm_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_mean, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, float *d_dbeta, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_layer_norm_backward$handle() {
+        return rhumb_layer_norm_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_layer_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_mean, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, float *d_dbeta, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_layer_norm_backward$address() {
+        return rhumb_layer_norm_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_layer_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_mean, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, float *d_dbeta, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_layer_norm_backward(long rows, long cols, MemorySegment d_dy, MemorySegment d_x, MemorySegment d_gamma, MemorySegment d_mean, MemorySegment d_rstd, float dx_beta, MemorySegment d_dx, MemorySegment d_dgamma, MemorySegment d_dbeta, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_layer_norm_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_layer_norm_backward", rows, cols, d_dy, d_x, d_gamma, d_mean, d_rstd, dx_beta, d_dx, d_dgamma, d_dbeta, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_dy, d_x, d_gamma, d_mean, d_rstd, dx_beta, d_dx, d_dgamma, d_dbeta, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_rms_norm {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_rms_norm");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, float *d_y, int64_t y_stride, float *d_rstd, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_rms_norm$descriptor() {
+        return rhumb_rms_norm.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, float *d_y, int64_t y_stride, float *d_rstd, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_rms_norm$handle() {
+        return rhumb_rms_norm.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, float *d_y, int64_t y_stride, float *d_rstd, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_rms_norm$address() {
+        return rhumb_rms_norm.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_rms_norm(int64_t rows, int64_t cols, float eps, const float *d_x, int64_t x_stride, const float *d_gamma, float *d_y, int64_t y_stride, float *d_rstd, void *stream)
+     * }
+     */
+    public static int rhumb_rms_norm(long rows, long cols, float eps, MemorySegment d_x, long x_stride, MemorySegment d_gamma, MemorySegment d_y, long y_stride, MemorySegment d_rstd, MemorySegment stream) {
+        var mh$ = rhumb_rms_norm.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_rms_norm", rows, cols, eps, d_x, x_stride, d_gamma, d_y, y_stride, d_rstd, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, eps, d_x, x_stride, d_gamma, d_y, y_stride, d_rstd, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_rms_norm_backward_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_rms_norm_backward_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_rms_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static FunctionDescriptor rhumb_rms_norm_backward_scratch$descriptor() {
+        return rhumb_rms_norm_backward_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_rms_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MethodHandle rhumb_rms_norm_backward_scratch$handle() {
+        return rhumb_rms_norm_backward_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_rms_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static MemorySegment rhumb_rms_norm_backward_scratch$address() {
+        return rhumb_rms_norm_backward_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_rms_norm_backward_scratch(int64_t rows, int64_t cols)
+     * }
+     */
+    public static long rhumb_rms_norm_backward_scratch(long rows, long cols) {
+        var mh$ = rhumb_rms_norm_backward_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_rms_norm_backward_scratch", rows, cols);
+            }
+            return (long)mh$.invokeExact(rows, cols);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_rms_norm_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_rms_norm_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_rms_norm_backward$descriptor() {
+        return rhumb_rms_norm_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_rms_norm_backward$handle() {
+        return rhumb_rms_norm_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_rms_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_rms_norm_backward$address() {
+        return rhumb_rms_norm_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_rms_norm_backward(int64_t rows, int64_t cols, const float *d_dy, const float *d_x, const float *d_gamma, const float *d_rstd, float dx_beta, float *d_dx, float *d_dgamma, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_rms_norm_backward(long rows, long cols, MemorySegment d_dy, MemorySegment d_x, MemorySegment d_gamma, MemorySegment d_rstd, float dx_beta, MemorySegment d_dx, MemorySegment d_dgamma, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_rms_norm_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_rms_norm_backward", rows, cols, d_dy, d_x, d_gamma, d_rstd, dx_beta, d_dx, d_dgamma, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_dy, d_x, d_gamma, d_rstd, dx_beta, d_dx, d_dgamma, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_swiglu {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_swiglu");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu(int64_t rows, int64_t cols, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_swiglu$descriptor() {
+        return rhumb_swiglu.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu(int64_t rows, int64_t cols, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_swiglu$handle() {
+        return rhumb_swiglu.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu(int64_t rows, int64_t cols, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_swiglu$address() {
+        return rhumb_swiglu.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_swiglu(int64_t rows, int64_t cols, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static int rhumb_swiglu(long rows, long cols, MemorySegment d_x, MemorySegment d_y, MemorySegment stream) {
+        var mh$ = rhumb_swiglu.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_swiglu", rows, cols, d_x, d_y, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_x, d_y, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_swiglu_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_swiglu_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu_backward(int64_t rows, int64_t cols, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_swiglu_backward$descriptor() {
+        return rhumb_swiglu_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu_backward(int64_t rows, int64_t cols, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_swiglu_backward$handle() {
+        return rhumb_swiglu_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_swiglu_backward(int64_t rows, int64_t cols, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_swiglu_backward$address() {
+        return rhumb_swiglu_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_swiglu_backward(int64_t rows, int64_t cols, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static int rhumb_swiglu_backward(long rows, long cols, MemorySegment d_x, MemorySegment d_dy, MemorySegment d_dx, MemorySegment stream) {
+        var mh$ = rhumb_swiglu_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_swiglu_backward", rows, cols, d_x, d_dy, d_dx, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_x, d_dy, d_dx, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_rotary {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_rotary");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_rotary(int64_t rows, int64_t heads, int64_t head_width, const int32_t *d_positions, int64_t table_rows, const float *d_angles, int inverse, float *d_x, int64_t x_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_rotary$descriptor() {
+        return rhumb_rotary.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_rotary(int64_t rows, int64_t heads, int64_t head_width, const int32_t *d_positions, int64_t table_rows, const float *d_angles, int inverse, float *d_x, int64_t x_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_rotary$handle() {
+        return rhumb_rotary.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_rotary(int64_t rows, int64_t heads, int64_t head_width, const int32_t *d_positions, int64_t table_rows, const float *d_angles, int inverse, float *d_x, int64_t x_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_rotary$address() {
+        return rhumb_rotary.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_rotary(int64_t rows, int64_t heads, int64_t head_width, const int32_t *d_positions, int64_t table_rows, const float *d_angles, int inverse, float *d_x, int64_t x_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_rotary(long rows, long heads, long head_width, MemorySegment d_positions, long table_rows, MemorySegment d_angles, int inverse, MemorySegment d_x, long x_stride, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_rotary.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_rotary", rows, heads, head_width, d_positions, table_rows, d_angles, inverse, d_x, x_stride, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, heads, head_width, d_positions, table_rows, d_angles, inverse, d_x, x_stride, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_activation {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_activation");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_activation(int activation, int64_t count, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_activation$descriptor() {
+        return rhumb_activation.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_activation(int activation, int64_t count, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_activation$handle() {
+        return rhumb_activation.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_activation(int activation, int64_t count, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_activation$address() {
+        return rhumb_activation.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_activation(int activation, int64_t count, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static int rhumb_activation(int activation, long count, MemorySegment d_x, MemorySegment d_y, MemorySegment stream) {
+        var mh$ = rhumb_activation.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_activation", activation, count, d_x, d_y, stream);
+            }
+            return (int)mh$.invokeExact(activation, count, d_x, d_y, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_activation_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_activation_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_activation_backward(int activation, int64_t count, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_activation_backward$descriptor() {
+        return rhumb_activation_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_activation_backward(int activation, int64_t count, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_activation_backward$handle() {
+        return rhumb_activation_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_activation_backward(int activation, int64_t count, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_activation_backward$address() {
+        return rhumb_activation_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_activation_backward(int activation, int64_t count, const float *d_x, const float *d_dy, float *d_dx, void *stream)
+     * }
+     */
+    public static int rhumb_activation_backward(int activation, long count, MemorySegment d_x, MemorySegment d_dy, MemorySegment d_dx, MemorySegment stream) {
+        var mh$ = rhumb_activation_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_activation_backward", activation, count, d_x, d_dy, d_dx, stream);
+            }
+            return (int)mh$.invokeExact(activation, count, d_x, d_dy, d_dx, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_dropout {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_dropout");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_dropout(int64_t rows, int64_t cols, float p, int64_t key, int64_t offset, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_dropout$descriptor() {
+        return rhumb_dropout.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_dropout(int64_t rows, int64_t cols, float p, int64_t key, int64_t offset, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_dropout$handle() {
+        return rhumb_dropout.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_dropout(int64_t rows, int64_t cols, float p, int64_t key, int64_t offset, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_dropout$address() {
+        return rhumb_dropout.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_dropout(int64_t rows, int64_t cols, float p, int64_t key, int64_t offset, const float *d_x, float *d_y, void *stream)
+     * }
+     */
+    public static int rhumb_dropout(long rows, long cols, float p, long key, long offset, MemorySegment d_x, MemorySegment d_y, MemorySegment stream) {
+        var mh$ = rhumb_dropout.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_dropout", rows, cols, p, key, offset, d_x, d_y, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, p, key, offset, d_x, d_y, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_gather {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_gather");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_gather(int64_t rows, int64_t cols, const int32_t *d_ids, int64_t table_rows, const float *d_table, float scale, float beta, float *d_y, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_gather$descriptor() {
+        return rhumb_gather.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_gather(int64_t rows, int64_t cols, const int32_t *d_ids, int64_t table_rows, const float *d_table, float scale, float beta, float *d_y, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_gather$handle() {
+        return rhumb_gather.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_gather(int64_t rows, int64_t cols, const int32_t *d_ids, int64_t table_rows, const float *d_table, float scale, float beta, float *d_y, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_gather$address() {
+        return rhumb_gather.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_gather(int64_t rows, int64_t cols, const int32_t *d_ids, int64_t table_rows, const float *d_table, float scale, float beta, float *d_y, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_gather(long rows, long cols, MemorySegment d_ids, long table_rows, MemorySegment d_table, float scale, float beta, MemorySegment d_y, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_gather.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_gather", rows, cols, d_ids, table_rows, d_table, scale, beta, d_y, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_ids, table_rows, d_table, scale, beta, d_y, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_scatter {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_scatter");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_scatter(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, int64_t table_rows, float *d_table, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_scatter$descriptor() {
+        return rhumb_scatter.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_scatter(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, int64_t table_rows, float *d_table, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_scatter$handle() {
+        return rhumb_scatter.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_scatter(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, int64_t table_rows, float *d_table, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_scatter$address() {
+        return rhumb_scatter.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_scatter(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, int64_t table_rows, float *d_table, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_scatter(long rows, long cols, MemorySegment d_ids, MemorySegment d_x, long table_rows, MemorySegment d_table, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_scatter.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_scatter", rows, cols, d_ids, d_x, table_rows, d_table, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_ids, d_x, table_rows, d_table, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_scatter_add_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_scatter_add_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_scatter_add_scratch(int64_t rows, int64_t cols, int64_t table_rows)
+     * }
+     */
+    public static FunctionDescriptor rhumb_scatter_add_scratch$descriptor() {
+        return rhumb_scatter_add_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_scatter_add_scratch(int64_t rows, int64_t cols, int64_t table_rows)
+     * }
+     */
+    public static MethodHandle rhumb_scatter_add_scratch$handle() {
+        return rhumb_scatter_add_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_scatter_add_scratch(int64_t rows, int64_t cols, int64_t table_rows)
+     * }
+     */
+    public static MemorySegment rhumb_scatter_add_scratch$address() {
+        return rhumb_scatter_add_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_scatter_add_scratch(int64_t rows, int64_t cols, int64_t table_rows)
+     * }
+     */
+    public static long rhumb_scatter_add_scratch(long rows, long cols, long table_rows) {
+        var mh$ = rhumb_scatter_add_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_scatter_add_scratch", rows, cols, table_rows);
+            }
+            return (long)mh$.invokeExact(rows, cols, table_rows);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_scatter_add {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_scatter_add");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, float scale, int64_t table_rows, float *d_table, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_scatter_add$descriptor() {
+        return rhumb_scatter_add.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, float scale, int64_t table_rows, float *d_table, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_scatter_add$handle() {
+        return rhumb_scatter_add.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, float scale, int64_t table_rows, float *d_table, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_scatter_add$address() {
+        return rhumb_scatter_add.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids, const float *d_x, float scale, int64_t table_rows, float *d_table, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_scatter_add(long rows, long cols, MemorySegment d_ids, MemorySegment d_x, float scale, long table_rows, MemorySegment d_table, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_scatter_add.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_scatter_add", rows, cols, d_ids, d_x, scale, table_rows, d_table, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_ids, d_x, scale, table_rows, d_table, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_attention {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_attention");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_attention$descriptor() {
+        return rhumb_attention.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_attention$handle() {
+        return rhumb_attention.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_attention$address() {
+        return rhumb_attention.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_attention(long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_attention.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_attention", sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_attention_backward_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_attention_backward_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_attention_backward_scratch$descriptor() {
+        return rhumb_attention_backward_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width)
+     * }
+     */
+    public static MethodHandle rhumb_attention_backward_scratch$handle() {
+        return rhumb_attention_backward_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width)
+     * }
+     */
+    public static MemorySegment rhumb_attention_backward_scratch$address() {
+        return rhumb_attention_backward_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width)
+     * }
+     */
+    public static long rhumb_attention_backward_scratch(long rows, long heads, long head_width) {
+        var mh$ = rhumb_attention_backward_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_attention_backward_scratch", rows, heads, head_width);
+            }
+            return (long)mh$.invokeExact(rows, heads, head_width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_attention_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_attention_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_attention_backward$descriptor() {
+        return rhumb_attention_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_attention_backward$handle() {
+        return rhumb_attention_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_attention_backward$address() {
+        return rhumb_attention_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_attention_backward(long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_grad_out, long grad_out_stride, MemorySegment d_dq, long dq_stride, MemorySegment d_dk, long dk_stride, MemorySegment d_dv, long dv_stride, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_attention_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_attention_backward", sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_add_padding {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_add_padding");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_add_padding(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t window, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_pad_key, const float *d_pad_value, const float *d_log_sum_exp, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_add_padding$descriptor() {
+        return rhumb_add_padding.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_add_padding(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t window, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_pad_key, const float *d_pad_value, const float *d_log_sum_exp, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_add_padding$handle() {
+        return rhumb_add_padding.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_add_padding(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t window, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_pad_key, const float *d_pad_value, const float *d_log_sum_exp, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_add_padding$address() {
+        return rhumb_add_padding.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_add_padding(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t window, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_pad_key, const float *d_pad_value, const float *d_log_sum_exp, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_add_padding(long sequences, MemorySegment d_offsets, long rows, long window, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_pad_key, MemorySegment d_pad_value, MemorySegment d_log_sum_exp, MemorySegment d_out, long out_stride, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_add_padding.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_add_padding", sequences, d_offsets, rows, window, heads, head_width, d_q, q_stride, d_pad_key, d_pad_value, d_log_sum_exp, d_out, out_stride, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(sequences, d_offsets, rows, window, heads, head_width, d_q, q_stride, d_pad_key, d_pad_value, d_log_sum_exp, d_out, out_stride, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_attention_last {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_attention_last");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_attention_last(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_attention_last$descriptor() {
+        return rhumb_attention_last.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_attention_last(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_attention_last$handle() {
+        return rhumb_attention_last.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_attention_last(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_attention_last$address() {
+        return rhumb_attention_last.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_attention_last(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float *d_out, int64_t out_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_attention_last(long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, MemorySegment d_out, long out_stride, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_attention_last.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_attention_last", sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, d_out, out_stride, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, d_out, out_stride, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_softmax_cross_entropy_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_softmax_cross_entropy_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t classes, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_softmax_cross_entropy_scratch$descriptor() {
+        return rhumb_softmax_cross_entropy_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t classes, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_softmax_cross_entropy_scratch$handle() {
+        return rhumb_softmax_cross_entropy_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t classes, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_softmax_cross_entropy_scratch$address() {
+        return rhumb_softmax_cross_entropy_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t classes, int64_t width)
+     * }
+     */
+    public static long rhumb_softmax_cross_entropy_scratch(long rows, long classes, long width) {
+        var mh$ = rhumb_softmax_cross_entropy_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_softmax_cross_entropy_scratch", rows, classes, width);
+            }
+            return (long)mh$.invokeExact(rows, classes, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_softmax_cross_entropy {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_softmax_cross_entropy");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_softmax_cross_entropy$descriptor() {
+        return rhumb_softmax_cross_entropy.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_softmax_cross_entropy$handle() {
+        return rhumb_softmax_cross_entropy.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_softmax_cross_entropy$address() {
+        return rhumb_softmax_cross_entropy.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_softmax_cross_entropy(long rows, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_softmax_cross_entropy.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_softmax_cross_entropy", rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_sampled_softmax_cross_entropy_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_sampled_softmax_cross_entropy_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_sampled_softmax_cross_entropy_scratch$descriptor() {
+        return rhumb_sampled_softmax_cross_entropy_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_sampled_softmax_cross_entropy_scratch$handle() {
+        return rhumb_sampled_softmax_cross_entropy_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_sampled_softmax_cross_entropy_scratch$address() {
+        return rhumb_sampled_softmax_cross_entropy_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static long rhumb_sampled_softmax_cross_entropy_scratch(long rows, long negatives, long classes, long width) {
+        var mh$ = rhumb_sampled_softmax_cross_entropy_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_sampled_softmax_cross_entropy_scratch", rows, negatives, classes, width);
+            }
+            return (long)mh$.invokeExact(rows, negatives, classes, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_sampled_softmax_cross_entropy {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_sampled_softmax_cross_entropy");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_sampled_softmax_cross_entropy$descriptor() {
+        return rhumb_sampled_softmax_cross_entropy.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_sampled_softmax_cross_entropy$handle() {
+        return rhumb_sampled_softmax_cross_entropy.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_sampled_softmax_cross_entropy$address() {
+        return rhumb_sampled_softmax_cross_entropy.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_sampled_softmax_cross_entropy(long rows, long negatives, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_sample, MemorySegment d_bias, MemorySegment d_target_bias, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_sampled_softmax_cross_entropy.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_sampled_softmax_cross_entropy", rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_binary_cross_entropy_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_binary_cross_entropy_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_binary_cross_entropy_scratch$descriptor() {
+        return rhumb_binary_cross_entropy_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_binary_cross_entropy_scratch$handle() {
+        return rhumb_binary_cross_entropy_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_binary_cross_entropy_scratch$address() {
+        return rhumb_binary_cross_entropy_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width)
+     * }
+     */
+    public static long rhumb_binary_cross_entropy_scratch(long rows, long negatives, long classes, long width) {
+        var mh$ = rhumb_binary_cross_entropy_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_binary_cross_entropy_scratch", rows, negatives, classes, width);
+            }
+            return (long)mh$.invokeExact(rows, negatives, classes, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_binary_cross_entropy {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_binary_cross_entropy");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_binary_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, int64_t groups, const int32_t *d_group_offsets, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int64_t key, int64_t offset, float positive_weight, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_binary_cross_entropy$descriptor() {
+        return rhumb_binary_cross_entropy.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_binary_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, int64_t groups, const int32_t *d_group_offsets, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int64_t key, int64_t offset, float positive_weight, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_binary_cross_entropy$handle() {
+        return rhumb_binary_cross_entropy.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_binary_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, int64_t groups, const int32_t *d_group_offsets, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int64_t key, int64_t offset, float positive_weight, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_binary_cross_entropy$address() {
+        return rhumb_binary_cross_entropy.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_binary_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, int64_t groups, const int32_t *d_group_offsets, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int64_t key, int64_t offset, float positive_weight, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_binary_cross_entropy(long rows, long negatives, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, long groups, MemorySegment d_group_offsets, MemorySegment d_excluded_offsets, MemorySegment d_excluded, long excluded_count, long key, long offset, float positive_weight, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_binary_cross_entropy.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_binary_cross_entropy", rows, negatives, classes, width, d_h, d_w, d_targets, groups, d_group_offsets, d_excluded_offsets, d_excluded, excluded_count, key, offset, positive_weight, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, negatives, classes, width, d_h, d_w, d_targets, groups, d_group_offsets, d_excluded_offsets, d_excluded, excluded_count, key, offset, positive_weight, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_adam {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_adam");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_adam$descriptor() {
+        return rhumb_adam.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_adam$handle() {
+        return rhumb_adam.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_adam$address() {
+        return rhumb_adam.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * }
+     */
+    public static int rhumb_adam(long count, MemorySegment d_x, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, long step, MemorySegment stream) {
+        var mh$ = rhumb_adam.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_adam", count, d_x, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
+            }
+            return (int)mh$.invokeExact(count, d_x, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_average {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_average");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_average(int64_t count, const float *d_x, float decay, float *d_average, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_average$descriptor() {
+        return rhumb_average.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_average(int64_t count, const float *d_x, float decay, float *d_average, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_average$handle() {
+        return rhumb_average.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_average(int64_t count, const float *d_x, float decay, float *d_average, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_average$address() {
+        return rhumb_average.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_average(int64_t count, const float *d_x, float decay, float *d_average, void *stream)
+     * }
+     */
+    public static int rhumb_average(long count, MemorySegment d_x, float decay, MemorySegment d_average, MemorySegment stream) {
+        var mh$ = rhumb_average.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_average", count, d_x, decay, d_average, stream);
+            }
+            return (int)mh$.invokeExact(count, d_x, decay, d_average, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_project_adam_normalise {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_FLOAT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_project_adam_normalise");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_project_adam_normalise$descriptor() {
+        return rhumb_project_adam_normalise.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_project_adam_normalise$handle() {
+        return rhumb_project_adam_normalise.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_project_adam_normalise$address() {
+        return rhumb_project_adam_normalise.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * }
+     */
+    public static int rhumb_project_adam_normalise(long rows, long cols, MemorySegment d_w, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, float grad_scale, float lr, float beta1, float beta2, float eps, long step, MemorySegment stream) {
+        var mh$ = rhumb_project_adam_normalise.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_project_adam_normalise", rows, cols, d_w, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, step, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_w, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, step, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_encoder_bytes {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_encoder_bytes");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encoder_bytes(int64_t capacity, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_encoder_bytes$descriptor() {
+        return rhumb_encoder_bytes.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encoder_bytes(int64_t capacity, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_encoder_bytes$handle() {
+        return rhumb_encoder_bytes.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encoder_bytes(int64_t capacity, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_encoder_bytes$address() {
+        return rhumb_encoder_bytes.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_encoder_bytes(int64_t capacity, int64_t width)
+     * }
+     */
+    public static long rhumb_encoder_bytes(long capacity, long width) {
+        var mh$ = rhumb_encoder_bytes.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_encoder_bytes", capacity, width);
+            }
+            return (long)mh$.invokeExact(capacity, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_pack {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_pack");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_pack(void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_enc, const float *d_b_enc, const float *d_b_dec, const int32_t *d_subset, int64_t taken, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_pack$descriptor() {
+        return rhumb_pack.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_pack(void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_enc, const float *d_b_enc, const float *d_b_dec, const int32_t *d_subset, int64_t taken, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_pack$handle() {
+        return rhumb_pack.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_pack(void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_enc, const float *d_b_enc, const float *d_b_dec, const int32_t *d_subset, int64_t taken, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_pack$address() {
+        return rhumb_pack.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_pack(void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_enc, const float *d_b_enc, const float *d_b_dec, const int32_t *d_subset, int64_t taken, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_pack(MemorySegment d_encoder, long capacity, long width, long features, MemorySegment d_w_enc, MemorySegment d_b_enc, MemorySegment d_b_dec, MemorySegment d_subset, long taken, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_pack.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_pack", d_encoder, capacity, width, features, d_w_enc, d_b_enc, d_b_dec, d_subset, taken, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(d_encoder, capacity, width, features, d_w_enc, d_b_enc, d_b_dec, d_subset, taken, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int RHUMB_EXACT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_selection.RHUMB_EXACT = 0
+     * }
+     */
+    public static int RHUMB_EXACT() {
+        return RHUMB_EXACT;
+    }
+    private static final int RHUMB_EXACT_BF16 = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_selection.RHUMB_EXACT_BF16 = 1
+     * }
+     */
+    public static int RHUMB_EXACT_BF16() {
+        return RHUMB_EXACT_BF16;
+    }
+
+    private static class rhumb_encode_top_k_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_encode_top_k_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encode_top_k_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept)
+     * }
+     */
+    public static FunctionDescriptor rhumb_encode_top_k_scratch$descriptor() {
+        return rhumb_encode_top_k_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encode_top_k_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept)
+     * }
+     */
+    public static MethodHandle rhumb_encode_top_k_scratch$handle() {
+        return rhumb_encode_top_k_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_encode_top_k_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept)
+     * }
+     */
+    public static MemorySegment rhumb_encode_top_k_scratch$address() {
+        return rhumb_encode_top_k_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_encode_top_k_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept)
+     * }
+     */
+    public static long rhumb_encode_top_k_scratch(long capacity, long width, long features, long rows, long kept) {
+        var mh$ = rhumb_encode_top_k_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_encode_top_k_scratch", capacity, width, features, rows, kept);
+            }
+            return (long)mh$.invokeExact(capacity, width, features, rows, kept);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_encode_top_k {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_encode_top_k");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_encode_top_k(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int selection, int rectify, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_encode_top_k$descriptor() {
+        return rhumb_encode_top_k.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_encode_top_k(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int selection, int rectify, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_encode_top_k$handle() {
+        return rhumb_encode_top_k.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_encode_top_k(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int selection, int rectify, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_encode_top_k$address() {
+        return rhumb_encode_top_k.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_encode_top_k(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int selection, int rectify, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_encode_top_k(MemorySegment d_encoder, long capacity, long width, long features, long rows, long kept, int selection, int rectify, MemorySegment d_x, long x_stride, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_encode_top_k.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_encode_top_k", d_encoder, capacity, width, features, rows, kept, selection, rectify, d_x, x_stride, d_indices, d_values, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(d_encoder, capacity, width, features, rows, kept, selection, rectify, d_x, x_stride, d_indices, d_values, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_encode_above {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_encode_above");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_encode_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, int64_t rows, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_encode_above$descriptor() {
+        return rhumb_encode_above.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_encode_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, int64_t rows, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_encode_above$handle() {
+        return rhumb_encode_above.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_encode_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, int64_t rows, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_encode_above$address() {
+        return rhumb_encode_above.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_encode_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, int64_t rows, const float *d_x, int64_t x_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_encode_above(MemorySegment d_encoder, long capacity, long width, long features, MemorySegment d_threshold, MemorySegment d_gain, MemorySegment d_offset, long rows, MemorySegment d_x, long x_stride, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_encode_above.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_encode_above", d_encoder, capacity, width, features, d_threshold, d_gain, d_offset, rows, d_x, x_stride, d_indices, d_values, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(d_encoder, capacity, width, features, d_threshold, d_gain, d_offset, rows, d_x, x_stride, d_indices, d_values, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_activate {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_activate");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_activate(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_gain, const float *d_offset, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_activate$descriptor() {
+        return rhumb_activate.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_activate(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_gain, const float *d_offset, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_activate$handle() {
+        return rhumb_activate.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_activate(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_gain, const float *d_offset, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_activate$address() {
+        return rhumb_activate.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_activate(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_gain, const float *d_offset, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_activate(long rows, long kept, long features, MemorySegment d_indices, MemorySegment d_scores, MemorySegment d_threshold, MemorySegment d_gain, MemorySegment d_offset, MemorySegment d_values, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_activate.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_activate", rows, kept, features, d_indices, d_scores, d_threshold, d_gain, d_offset, d_values, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, d_indices, d_scores, d_threshold, d_gain, d_offset, d_values, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_keep_largest_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_keep_largest_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_keep_largest_scratch(int64_t rows, int64_t kept, int64_t features)
+     * }
+     */
+    public static FunctionDescriptor rhumb_keep_largest_scratch$descriptor() {
+        return rhumb_keep_largest_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_keep_largest_scratch(int64_t rows, int64_t kept, int64_t features)
+     * }
+     */
+    public static MethodHandle rhumb_keep_largest_scratch$handle() {
+        return rhumb_keep_largest_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_keep_largest_scratch(int64_t rows, int64_t kept, int64_t features)
+     * }
+     */
+    public static MemorySegment rhumb_keep_largest_scratch$address() {
+        return rhumb_keep_largest_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_keep_largest_scratch(int64_t rows, int64_t kept, int64_t features)
+     * }
+     */
+    public static long rhumb_keep_largest_scratch(long rows, long kept, long features) {
+        var mh$ = rhumb_keep_largest_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_keep_largest_scratch", rows, kept, features);
+            }
+            return (long)mh$.invokeExact(rows, kept, features);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_keep_largest {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_keep_largest");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_keep_largest(int64_t rows, int64_t kept, int64_t features, int64_t left, int32_t *d_indices, float *d_values, float *d_least, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_keep_largest$descriptor() {
+        return rhumb_keep_largest.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_keep_largest(int64_t rows, int64_t kept, int64_t features, int64_t left, int32_t *d_indices, float *d_values, float *d_least, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_keep_largest$handle() {
+        return rhumb_keep_largest.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_keep_largest(int64_t rows, int64_t kept, int64_t features, int64_t left, int32_t *d_indices, float *d_values, float *d_least, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_keep_largest$address() {
+        return rhumb_keep_largest.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_keep_largest(int64_t rows, int64_t kept, int64_t features, int64_t left, int32_t *d_indices, float *d_values, float *d_least, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_keep_largest(long rows, long kept, long features, long left, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_least, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_keep_largest.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_keep_largest", rows, kept, features, left, d_indices, d_values, d_least, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, left, d_indices, d_values, d_least, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_slice {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_slice");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_slice(int64_t rows, int64_t kept, int64_t features, int64_t low, int64_t high, const int32_t *d_indices, const float *d_values, int32_t *d_to_indices, float *d_to_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_slice$descriptor() {
+        return rhumb_slice.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_slice(int64_t rows, int64_t kept, int64_t features, int64_t low, int64_t high, const int32_t *d_indices, const float *d_values, int32_t *d_to_indices, float *d_to_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_slice$handle() {
+        return rhumb_slice.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_slice(int64_t rows, int64_t kept, int64_t features, int64_t low, int64_t high, const int32_t *d_indices, const float *d_values, int32_t *d_to_indices, float *d_to_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_slice$address() {
+        return rhumb_slice.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_slice(int64_t rows, int64_t kept, int64_t features, int64_t low, int64_t high, const int32_t *d_indices, const float *d_values, int32_t *d_to_indices, float *d_to_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_slice(long rows, long kept, long features, long low, long high, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_to_indices, MemorySegment d_to_values, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_slice.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_slice", rows, kept, features, low, high, d_indices, d_values, d_to_indices, d_to_values, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, low, high, d_indices, d_values, d_to_indices, d_to_values, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_sum_values {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_sum_values");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_sum_values(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, float *d_sums, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_sum_values$descriptor() {
+        return rhumb_sum_values.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_sum_values(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, float *d_sums, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_sum_values$handle() {
+        return rhumb_sum_values.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_sum_values(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, float *d_sums, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_sum_values$address() {
+        return rhumb_sum_values.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_sum_values(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, float *d_sums, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_sum_values(long rows, long kept, long features, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_sums, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_sum_values.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_sum_values", rows, kept, features, d_indices, d_values, d_sums, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, d_indices, d_values, d_sums, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_decode {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_decode");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_decode$descriptor() {
+        return rhumb_decode.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_decode$handle() {
+        return rhumb_decode.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_decode$address() {
+        return rhumb_decode.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_decode(long rows, long kept, long features, long width, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_dec, MemorySegment d_b_dec, MemorySegment d_y, long y_stride, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_decode.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_decode", rows, kept, features, width, d_indices, d_values, d_w_dec, d_b_dec, d_y, y_stride, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, width, d_indices, d_values, d_w_dec, d_b_dec, d_y, y_stride, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_sae_backward_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_sae_backward_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_sae_backward_scratch$descriptor() {
+        return rhumb_sae_backward_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_sae_backward_scratch$handle() {
+        return rhumb_sae_backward_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_sae_backward_scratch$address() {
+        return rhumb_sae_backward_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static long rhumb_sae_backward_scratch(long rows, long kept, long features, long width) {
+        var mh$ = rhumb_sae_backward_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_sae_backward_scratch", rows, kept, features, width);
+            }
+            return (long)mh$.invokeExact(rows, kept, features, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_sae_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_sae_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_sae_backward$descriptor() {
+        return rhumb_sae_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_sae_backward$handle() {
+        return rhumb_sae_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_sae_backward$address() {
+        return rhumb_sae_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_sae_backward(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, MemorySegment d_g, float slope, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_enc, MemorySegment d_w_dec, MemorySegment d_b_dec, int decoder_bias, MemorySegment d_dw_enc, MemorySegment d_dw_dec, MemorySegment d_db_enc, MemorySegment d_db_dec, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_sae_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_sae_backward", rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_decode_loss {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_decode_loss");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_decode_loss$descriptor() {
+        return rhumb_decode_loss.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_decode_loss$handle() {
+        return rhumb_decode_loss.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_decode_loss$address() {
+        return rhumb_decode_loss.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_decode_loss(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, float scale, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_dec, MemorySegment d_b_dec, MemorySegment d_error, MemorySegment d_g, MemorySegment d_dz, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_decode_loss.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_decode_loss", rows, kept, features, width, d_x, x_stride, scale, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_dz, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, scale, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_dz, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_threshold_backward_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_threshold_backward_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_threshold_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static FunctionDescriptor rhumb_threshold_backward_scratch$descriptor() {
+        return rhumb_threshold_backward_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_threshold_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static MethodHandle rhumb_threshold_backward_scratch$handle() {
+        return rhumb_threshold_backward_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_threshold_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static MemorySegment rhumb_threshold_backward_scratch$address() {
+        return rhumb_threshold_backward_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_threshold_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width)
+     * }
+     */
+    public static long rhumb_threshold_backward_scratch(long rows, long kept, long features, long width) {
+        var mh$ = rhumb_threshold_backward_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_threshold_backward_scratch", rows, kept, features, width);
+            }
+            return (long)mh$.invokeExact(rows, kept, features, width);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_threshold_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_threshold_backward");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_threshold_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, float bandwidth, const float *d_g, float slope, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_w_dec, float *d_d_threshold, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_threshold_backward$descriptor() {
+        return rhumb_threshold_backward.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_threshold_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, float bandwidth, const float *d_g, float slope, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_w_dec, float *d_d_threshold, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_threshold_backward$handle() {
+        return rhumb_threshold_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_threshold_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, float bandwidth, const float *d_g, float slope, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_w_dec, float *d_d_threshold, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_threshold_backward$address() {
+        return rhumb_threshold_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_threshold_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, float bandwidth, const float *d_g, float slope, const int32_t *d_indices, const float *d_scores, const float *d_threshold, const float *d_w_dec, float *d_d_threshold, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_threshold_backward(long rows, long kept, long features, long width, float bandwidth, MemorySegment d_g, float slope, MemorySegment d_indices, MemorySegment d_scores, MemorySegment d_threshold, MemorySegment d_w_dec, MemorySegment d_d_threshold, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_threshold_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_threshold_backward", rows, kept, features, width, bandwidth, d_g, slope, d_indices, d_scores, d_threshold, d_w_dec, d_d_threshold, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, width, bandwidth, d_g, slope, d_indices, d_scores, d_threshold, d_w_dec, d_d_threshold, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_scale_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_scale_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_scale_rows(int64_t rows, int64_t cols, const float *d_factors, const float *d_w, float beta, float *d_to, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_scale_rows$descriptor() {
+        return rhumb_scale_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_scale_rows(int64_t rows, int64_t cols, const float *d_factors, const float *d_w, float beta, float *d_to, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_scale_rows$handle() {
+        return rhumb_scale_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_scale_rows(int64_t rows, int64_t cols, const float *d_factors, const float *d_w, float beta, float *d_to, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_scale_rows$address() {
+        return rhumb_scale_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_scale_rows(int64_t rows, int64_t cols, const float *d_factors, const float *d_w, float beta, float *d_to, void *stream)
+     * }
+     */
+    public static int rhumb_scale_rows(long rows, long cols, MemorySegment d_factors, MemorySegment d_w, float beta, MemorySegment d_to, MemorySegment stream) {
+        var mh$ = rhumb_scale_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_scale_rows", rows, cols, d_factors, d_w, beta, d_to, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_factors, d_w, beta, d_to, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_dot_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_dot_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_dot_rows(int64_t rows, int64_t cols, const float *d_a, const float *d_b, float *d_dots, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_dot_rows$descriptor() {
+        return rhumb_dot_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_dot_rows(int64_t rows, int64_t cols, const float *d_a, const float *d_b, float *d_dots, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_dot_rows$handle() {
+        return rhumb_dot_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_dot_rows(int64_t rows, int64_t cols, const float *d_a, const float *d_b, float *d_dots, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_dot_rows$address() {
+        return rhumb_dot_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_dot_rows(int64_t rows, int64_t cols, const float *d_a, const float *d_b, float *d_dots, void *stream)
+     * }
+     */
+    public static int rhumb_dot_rows(long rows, long cols, MemorySegment d_a, MemorySegment d_b, MemorySegment d_dots, MemorySegment stream) {
+        var mh$ = rhumb_dot_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_dot_rows", rows, cols, d_a, d_b, d_dots, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_a, d_b, d_dots, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_project_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_project_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_project_rows(int64_t rows, int64_t cols, const float *d_w, float *d_dw, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_project_rows$descriptor() {
+        return rhumb_project_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_project_rows(int64_t rows, int64_t cols, const float *d_w, float *d_dw, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_project_rows$handle() {
+        return rhumb_project_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_project_rows(int64_t rows, int64_t cols, const float *d_w, float *d_dw, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_project_rows$address() {
+        return rhumb_project_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_project_rows(int64_t rows, int64_t cols, const float *d_w, float *d_dw, void *stream)
+     * }
+     */
+    public static int rhumb_project_rows(long rows, long cols, MemorySegment d_w, MemorySegment d_dw, MemorySegment stream) {
+        var mh$ = rhumb_project_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_project_rows", rows, cols, d_w, d_dw, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_w, d_dw, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_normalise_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_normalise_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_normalise_rows(int64_t rows, int64_t cols, float *d_w, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_normalise_rows$descriptor() {
+        return rhumb_normalise_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_normalise_rows(int64_t rows, int64_t cols, float *d_w, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_normalise_rows$handle() {
+        return rhumb_normalise_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_normalise_rows(int64_t rows, int64_t cols, float *d_w, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_normalise_rows$address() {
+        return rhumb_normalise_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_normalise_rows(int64_t rows, int64_t cols, float *d_w, void *stream)
+     * }
+     */
+    public static int rhumb_normalise_rows(long rows, long cols, MemorySegment d_w, MemorySegment stream) {
+        var mh$ = rhumb_normalise_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_normalise_rows", rows, cols, d_w, stream);
+            }
+            return (int)mh$.invokeExact(rows, cols, d_w, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_count_fired {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_count_fired");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_count_fired(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, int32_t *d_counts, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_count_fired$descriptor() {
+        return rhumb_count_fired.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_count_fired(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, int32_t *d_counts, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_count_fired$handle() {
+        return rhumb_count_fired.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_count_fired(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, int32_t *d_counts, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_count_fired$address() {
+        return rhumb_count_fired.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_count_fired(int64_t rows, int64_t kept, int64_t features, const int32_t *d_indices, const float *d_values, int32_t *d_counts, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_count_fired(long rows, long kept, long features, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_counts, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_count_fired.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_count_fired", rows, kept, features, d_indices, d_values, d_counts, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, d_indices, d_values, d_counts, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int RHUMB_ADD = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_edit.RHUMB_ADD = 0
+     * }
+     */
+    public static int RHUMB_ADD() {
+        return RHUMB_ADD;
+    }
+    private static final int RHUMB_SET = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_edit.RHUMB_SET = 1
+     * }
+     */
+    public static int RHUMB_SET() {
+        return RHUMB_SET;
+    }
+    private static final int RHUMB_SCALE = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_edit.RHUMB_SCALE = 2
+     * }
+     */
+    public static int RHUMB_SCALE() {
+        return RHUMB_SCALE;
+    }
+    private static final int RHUMB_CLAMP = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_edit.RHUMB_CLAMP = 3
+     * }
+     */
+    public static int RHUMB_CLAMP() {
+        return RHUMB_CLAMP;
+    }
+    private static final int RHUMB_ABLATE = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_edit.RHUMB_ABLATE = 4
+     * }
+     */
+    public static int RHUMB_ABLATE() {
+        return RHUMB_ABLATE;
+    }
+    private static final int RHUMB_PRE_SELECT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_stage.RHUMB_PRE_SELECT = 0
+     * }
+     */
+    public static int RHUMB_PRE_SELECT() {
+        return RHUMB_PRE_SELECT;
+    }
+    private static final int RHUMB_POST_SELECT = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_stage.RHUMB_POST_SELECT = 1
+     * }
+     */
+    public static int RHUMB_POST_SELECT() {
+        return RHUMB_POST_SELECT;
+    }
+    private static final int RHUMB_DELTA = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_write.RHUMB_DELTA = 0
+     * }
+     */
+    public static int RHUMB_DELTA() {
+        return RHUMB_DELTA;
+    }
+    private static final int RHUMB_REPLACE = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_write.RHUMB_REPLACE = 1
+     * }
+     */
+    public static int RHUMB_REPLACE() {
+        return RHUMB_REPLACE;
+    }
+
+    private static class rhumb_steer_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_steer_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_steer_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int64_t edits)
+     * }
+     */
+    public static FunctionDescriptor rhumb_steer_scratch$descriptor() {
+        return rhumb_steer_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_steer_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int64_t edits)
+     * }
+     */
+    public static MethodHandle rhumb_steer_scratch$handle() {
+        return rhumb_steer_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_steer_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int64_t edits)
+     * }
+     */
+    public static MemorySegment rhumb_steer_scratch$address() {
+        return rhumb_steer_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_steer_scratch(int64_t capacity, int64_t width, int64_t features, int64_t rows, int64_t kept, int64_t edits)
+     * }
+     */
+    public static long rhumb_steer_scratch(long capacity, long width, long features, long rows, long kept, long edits) {
+        var mh$ = rhumb_steer_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_steer_scratch", capacity, width, features, rows, kept, edits);
+            }
+            return (long)mh$.invokeExact(capacity, width, features, rows, kept, edits);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_steer {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_steer");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_steer(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_dec, const float *d_b_dec, int64_t rows, int64_t kept, int selection, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_steer$descriptor() {
+        return rhumb_steer.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_steer(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_dec, const float *d_b_dec, int64_t rows, int64_t kept, int selection, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_steer$handle() {
+        return rhumb_steer.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_steer(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_dec, const float *d_b_dec, int64_t rows, int64_t kept, int selection, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_steer$address() {
+        return rhumb_steer.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_steer(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_w_dec, const float *d_b_dec, int64_t rows, int64_t kept, int selection, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_steer(MemorySegment d_encoder, long capacity, long width, long features, MemorySegment d_w_dec, MemorySegment d_b_dec, long rows, long kept, int selection, MemorySegment d_x, long x_stride, long edits, MemorySegment d_edits, MemorySegment d_edit_offsets, int stage, int write, MemorySegment d_y, long y_stride, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_steer.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_steer", d_encoder, capacity, width, features, d_w_dec, d_b_dec, rows, kept, selection, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_indices, d_values, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(d_encoder, capacity, width, features, d_w_dec, d_b_dec, rows, kept, selection, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_indices, d_values, d_scratch, scratch_bytes, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_steer_lists {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_steer_lists");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_steer_lists(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_steer_lists$descriptor() {
+        return rhumb_steer_lists.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_steer_lists(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_steer_lists$handle() {
+        return rhumb_steer_lists.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_steer_lists(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_steer_lists$address() {
+        return rhumb_steer_lists.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_steer_lists(int64_t rows, int64_t kept, int64_t features, int64_t width, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_steer_lists(long rows, long kept, long features, long width, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_dec, MemorySegment d_b_dec, MemorySegment d_x, long x_stride, long edits, MemorySegment d_edits, MemorySegment d_edit_offsets, int stage, int write, MemorySegment d_y, long y_stride, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_steer_lists.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_steer_lists", rows, kept, features, width, d_indices, d_values, d_w_dec, d_b_dec, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, kept, features, width, d_indices, d_values, d_w_dec, d_b_dec, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_steer_above {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_INT,
+            Rhumb.C_INT,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_steer_above");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_steer_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, const float *d_w_dec, const float *d_b_dec, int64_t rows, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_steer_above$descriptor() {
+        return rhumb_steer_above.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_steer_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, const float *d_w_dec, const float *d_b_dec, int64_t rows, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_steer_above$handle() {
+        return rhumb_steer_above.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_steer_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, const float *d_w_dec, const float *d_b_dec, int64_t rows, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_steer_above$address() {
+        return rhumb_steer_above.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_steer_above(const void *d_encoder, int64_t capacity, int64_t width, int64_t features, const float *d_threshold, const float *d_gain, const float *d_offset, const float *d_w_dec, const float *d_b_dec, int64_t rows, const float *d_x, int64_t x_stride, int64_t edits, const int32_t *d_edits, const int32_t *d_edit_offsets, int stage, int write, float *d_y, int64_t y_stride, int32_t *d_indices, float *d_values, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_steer_above(MemorySegment d_encoder, long capacity, long width, long features, MemorySegment d_threshold, MemorySegment d_gain, MemorySegment d_offset, MemorySegment d_w_dec, MemorySegment d_b_dec, long rows, MemorySegment d_x, long x_stride, long edits, MemorySegment d_edits, MemorySegment d_edit_offsets, int stage, int write, MemorySegment d_y, long y_stride, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_steer_above.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_steer_above", d_encoder, capacity, width, features, d_threshold, d_gain, d_offset, d_w_dec, d_b_dec, rows, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_indices, d_values, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(d_encoder, capacity, width, features, d_threshold, d_gain, d_offset, d_w_dec, d_b_dec, rows, d_x, x_stride, edits, d_edits, d_edit_offsets, stage, write, d_y, y_stride, d_indices, d_values, d_faults, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_top_items_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_top_items_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_top_items_scratch(int64_t rows, int64_t width, int64_t table_rows, int64_t k)
+     * }
+     */
+    public static FunctionDescriptor rhumb_top_items_scratch$descriptor() {
+        return rhumb_top_items_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_top_items_scratch(int64_t rows, int64_t width, int64_t table_rows, int64_t k)
+     * }
+     */
+    public static MethodHandle rhumb_top_items_scratch$handle() {
+        return rhumb_top_items_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_top_items_scratch(int64_t rows, int64_t width, int64_t table_rows, int64_t k)
+     * }
+     */
+    public static MemorySegment rhumb_top_items_scratch$address() {
+        return rhumb_top_items_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_top_items_scratch(int64_t rows, int64_t width, int64_t table_rows, int64_t k)
+     * }
+     */
+    public static long rhumb_top_items_scratch(long rows, long width, long table_rows, long k) {
+        var mh$ = rhumb_top_items_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_top_items_scratch", rows, width, table_rows, k);
+            }
+            return (long)mh$.invokeExact(rows, width, table_rows, k);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_top_items {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_top_items");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_top_items(int64_t rows, int64_t width, int64_t table_rows, const float *d_h, int64_t h_stride, const float *d_table, int64_t k, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int32_t *d_items, float *d_scores, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_top_items$descriptor() {
+        return rhumb_top_items.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_top_items(int64_t rows, int64_t width, int64_t table_rows, const float *d_h, int64_t h_stride, const float *d_table, int64_t k, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int32_t *d_items, float *d_scores, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_top_items$handle() {
+        return rhumb_top_items.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_top_items(int64_t rows, int64_t width, int64_t table_rows, const float *d_h, int64_t h_stride, const float *d_table, int64_t k, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int32_t *d_items, float *d_scores, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_top_items$address() {
+        return rhumb_top_items.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_top_items(int64_t rows, int64_t width, int64_t table_rows, const float *d_h, int64_t h_stride, const float *d_table, int64_t k, const int32_t *d_excluded_offsets, const int32_t *d_excluded, int64_t excluded_count, int32_t *d_items, float *d_scores, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * }
+     */
+    public static int rhumb_top_items(long rows, long width, long table_rows, MemorySegment d_h, long h_stride, MemorySegment d_table, long k, MemorySegment d_excluded_offsets, MemorySegment d_excluded, long excluded_count, MemorySegment d_items, MemorySegment d_scores, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+        var mh$ = rhumb_top_items.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_top_items", rows, width, table_rows, d_h, h_stride, d_table, k, d_excluded_offsets, d_excluded, excluded_count, d_items, d_scores, d_scratch, scratch_bytes, d_faults, stream);
+            }
+            return (int)mh$.invokeExact(rows, width, table_rows, d_h, h_stride, d_table, k, d_excluded_offsets, d_excluded, excluded_count, d_items, d_scores, d_scratch, scratch_bytes, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -174,26 +174,22 @@ public final class Inference implements AutoCloseable {
     ModelConfig config = model.config();
     long d = config.width();
     Block block = forward.blocks[end.index];
-    for (int s = 0; s < batch.sequences(); s++) {
-      long first = batch.offset(s);
-      kernels
-          .attention()
-          .last(
-              batch.offset(s + 1) - first,
-              config.heads(),
-              config.headWidth(),
-              from(end.a.qkv(), s * 3 * d),
-              from(block.keys, first * 3 * d),
-              3 * d,
-              from(block.values, first * 3 * d),
-              3 * d,
-              from(end.a.attention(), s * d));
-    }
-  }
-
-  /** One sequence makes no garbage. */
-  private static Buffer from(Buffer buffer, long offset) {
-    return offset == 0 ? buffer : buffer.slice(offset, buffer.count() - offset);
+    kernels
+        .attention()
+        .lastEach(
+            batch.sequences(),
+            batch.offsets(),
+            batch.rows(),
+            config.heads(),
+            config.headWidth(),
+            end.a.qkv(),
+            3 * d,
+            block.keys,
+            3 * d,
+            block.values,
+            3 * d,
+            end.a.attention(),
+            d);
   }
 
   /**

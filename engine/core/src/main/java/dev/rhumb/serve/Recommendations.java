@@ -81,6 +81,15 @@ public final class Recommendations {
     count = to;
   }
 
+  /** A list of its own with the same content. */
+  Recommendations copy() {
+    Recommendations copy = new Recommendations(catalogue);
+    copy.items = java.util.Arrays.copyOf(items, count);
+    copy.scores = java.util.Arrays.copyOf(scores, count);
+    copy.count = count;
+    return copy;
+  }
+
   private int check(int place) {
     return java.util.Objects.checkIndex(place, count);
   }

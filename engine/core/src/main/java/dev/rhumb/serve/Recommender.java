@@ -1,5 +1,6 @@
 package dev.rhumb.serve;
 
+import dev.rhumb.bindings.NativeException;
 import dev.rhumb.data.Catalogue;
 import dev.rhumb.interpret.FeatureLabels;
 import dev.rhumb.kernels.Backend;
@@ -17,6 +18,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.function.BiFunction;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /**
@@ -47,6 +49,11 @@ public final class Recommender implements AutoCloseable {
   private final FeatureLabels labels;
   private final Concepts concepts;
   private final CompressedItems compressed;
+
+  /** Opens the same on the CPU for when the GPU is lost; null where the backend was demanded. */
+  private final Supplier<Recommender> onHost;
+
+  private Recommender successor;
   private int users = 1;
   private boolean closed;
 
@@ -56,13 +63,15 @@ public final class Recommender implements AutoCloseable {
       SparseAutoencoder sae,
       FeatureLabels labels,
       Concepts concepts,
-      CompressedItems compressed) {
+      CompressedItems compressed,
+      Supplier<Recommender> onHost) {
     this.kernels = kernels;
     this.folder = folder;
     this.sae = sae;
     this.labels = labels;
     this.concepts = concepts;
     this.compressed = compressed;
+    this.onHost = onHost;
   }
 
   /**
@@ -75,7 +84,7 @@ public final class Recommender implements AutoCloseable {
    */
   public static Recommender open(Path modelFolder) {
     List<Path> found = SparseAutoencoder.folders(modelFolder);
-    return open(Kernels.open(), modelFolder, only(found), ModelFolder::open);
+    return open(Kernels.open(), modelFolder, only(found), ModelFolder::open, mayChoose());
   }
 
   private static Path only(List<Path> found) {
@@ -95,7 +104,8 @@ public final class Recommender implements AutoCloseable {
         Kernels.open(),
         modelFolder,
         only(SparseAutoencoder.folders(modelFolder)),
-        ModelFolder::map);
+        ModelFolder::map,
+        mayChoose());
   }
 
   /**
@@ -123,7 +133,7 @@ public final class Recommender implements AutoCloseable {
     List<Path> found = SparseAutoencoder.folders(modelFolder);
     for (Path folder : found) {
       if (folder.getFileName().toString().equals(autoencoder)) {
-        return open(Kernels.open(), modelFolder, folder, opener);
+        return open(Kernels.open(), modelFolder, folder, opener, mayChoose());
       }
     }
     throw new IllegalArgumentException(
@@ -146,14 +156,25 @@ public final class Recommender implements AutoCloseable {
         Kernels.open(backend, 1),
         modelFolder,
         SparseAutoencoder.folder(modelFolder, site),
-        ModelFolder::open);
+        ModelFolder::open,
+        false);
   }
 
-  private static Recommender open(
+  /** Whether the setting leaves the backend to the engine. */
+  private static boolean mayChoose() {
+    String backend = Settings.get("rhumb.backend");
+    return backend == null || backend.equalsIgnoreCase("auto");
+  }
+
+  /**
+   * @param mayChoose whether another backend may take over when this one is lost
+   */
+  static Recommender open(
       Kernels kernels,
       Path modelFolder,
       Path saeFolder,
-      BiFunction<Kernels, Path, ModelFolder> opener) {
+      BiFunction<Kernels, Path, ModelFolder> opener,
+      boolean mayChoose) {
     Deque<AutoCloseable> opened = new ArrayDeque<>();
     opened.push(kernels);
     try {
@@ -172,7 +193,12 @@ public final class Recommender implements AutoCloseable {
         }
       }
       CompressedItems compressed = compress(kernels, folder.model());
-      return new Recommender(kernels, folder, sae, labels, concepts, compressed);
+      boolean replaceable = mayChoose && !kernels.usesHostMemory();
+      Supplier<Recommender> onHost =
+          replaceable
+              ? () -> open(Kernels.openOnHost(), modelFolder, saeFolder, opener, false)
+              : null;
+      return new Recommender(kernels, folder, sae, labels, concepts, compressed, onHost);
     } catch (RuntimeException | Error e) {
       Closing.all(opened, e);
       throw e;
@@ -192,12 +218,66 @@ public final class Recommender implements AutoCloseable {
     return compresses ? kernels.ranking().compress(rows, width, model.itemTable()) : null;
   }
 
+  /**
+   * This, or what has taken its place: where the engine chose a GPU that was lost since (a failing
+   * launch, a fault of the device), new sessions and batches run on the CPU. Those that are open
+   * fail from then on with the device's error.
+   */
+  private synchronized Recommender able() {
+    if (onHost == null || closed) {
+      return this;
+    }
+    if (successor == null) {
+      try {
+        kernels.finish();
+        return this;
+      } catch (NativeException e) {
+        System.getLogger(Recommender.class.getPackageName())
+            .log(
+                System.Logger.Level.WARNING,
+                "the GPU is lost; new sessions run on the CPU: " + e.getMessage());
+        successor = onHost.get();
+      }
+    }
+    return successor;
+  }
+
   /** A session with an empty history; the caller closes it. */
   public Session newSession() {
+    Recommender able = able();
+    if (able != this) {
+      return able.newSession();
+    }
     retain();
     try {
       return new Session(this, kernels.fork(1));
     } catch (RuntimeException | Error e) {
+      release();
+      throw e;
+    }
+  }
+
+  /**
+   * Requests of one shape, recorded once; the caller closes them.
+   *
+   * @param k items of each list, from 1 to V
+   * @throws IllegalArgumentException when k is out of bounds, or the model's positions count from
+   *     the end (its padding), so that a shorter history is not the beginning of a longer one
+   */
+  public PreparedRequest prepare(int k) {
+    Recommender able = able();
+    if (able != this) {
+      return able.prepare(k);
+    }
+    retain();
+    Kernels own = null;
+    try {
+      own = kernels.fork(1);
+      return new PreparedRequest(this, own, k);
+    } catch (RuntimeException | Error e) {
+      if (own != null) {
+        own.close();
+      }
       release();
       throw e;
     }
@@ -222,6 +302,10 @@ public final class Recommender implements AutoCloseable {
               + " threads: there must be 1 to "
               + most
               + " histories and at least 1 thread");
+    }
+    Recommender able = able();
+    if (able != this) {
+      return able.newBatch(histories, threads);
     }
     retain();
     Kernels own = null;
@@ -285,8 +369,8 @@ public final class Recommender implements AutoCloseable {
   }
 
   /** Which backend answers, in one line. */
-  public String describe() {
-    return kernels.describe();
+  public synchronized String describe() {
+    return successor == null ? kernels.describe() : successor.describe();
   }
 
   /**
@@ -301,7 +385,13 @@ public final class Recommender implements AutoCloseable {
       }
       closed = true;
     }
-    release();
+    try {
+      if (successor != null) {
+        successor.close();
+      }
+    } finally {
+      release();
+    }
   }
 
   Model model() {

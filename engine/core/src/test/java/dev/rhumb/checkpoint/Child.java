@@ -2,6 +2,7 @@ package dev.rhumb.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.rhumb.bindings.NativeException;
 import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
@@ -48,7 +49,8 @@ public final class Child {
             File.pathSeparator,
             folder(Safetensors.class),
             folder(Child.class),
-            folder(Buffer.class)));
+            folder(Buffer.class),
+            folder(NativeException.class)));
     command.add(main.getName());
     command.addAll(List.of(arguments));
     return command;

@@ -1,0 +1,283 @@
+package dev.rhumb.serve;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.rhumb.bindings.NativeException;
+import dev.rhumb.data.Dataset;
+import dev.rhumb.data.DatasetBuilder;
+import dev.rhumb.data.Split;
+import dev.rhumb.data.Splits;
+import dev.rhumb.kernels.Backend;
+import dev.rhumb.kernels.BackendReport;
+import dev.rhumb.kernels.Buffer;
+import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Philox;
+import dev.rhumb.model.BlockStyle;
+import dev.rhumb.model.ModelConfig;
+import dev.rhumb.model.ModelFolder;
+import dev.rhumb.model.Site;
+import dev.rhumb.sae.SparseAutoencoder;
+import dev.rhumb.steer.Edit;
+import dev.rhumb.steer.Steering;
+import dev.rhumb.train.EpochReport;
+import dev.rhumb.train.Trainer;
+import dev.rhumb.train.TrainingConfig;
+import dev.rhumb.train.TrainingListener;
+import dev.rhumb.train.TrainingResult;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The engine on the CUDA backend: here under its emulation on the CPU, where no GPU is. What it
+ * gives is what simd gives, but for rounding; and what a GPU does wrong is told.
+ */
+class CudaBackendTest {
+  private static final int ITEMS = 40;
+
+  @TempDir Path temporary;
+  private long live;
+
+  @BeforeEach
+  void available() {
+    BackendReport report = Kernels.report().get(Backend.CUDA.ordinal());
+    assumeTrue(report.available(), report.detail());
+    live = Buffer.live();
+  }
+
+  @AfterEach
+  void nothingLeaks() {
+    assertEquals(live, Buffer.live());
+  }
+
+  private Path folder() {
+    Path folder = temporary.resolve("model");
+    ModelConfig config = new ModelConfig(BlockStyle.SASREC, ITEMS, 16, 2, 2, 12, 24, 0.1f, 1e-5f);
+    Site site = new Site(Site.Kind.BLOCK, 0);
+    RandomFolder.write(
+        folder, config, kernels -> new SparseAutoencoder(kernels, site, 40, 16, 6, Map.of()));
+    return folder;
+  }
+
+  private static Recommender open(Backend backend, Path folder) {
+    return open(backend, folder, false);
+  }
+
+  private static Recommender open(Backend backend, Path folder, boolean mayChoose) {
+    return Recommender.open(
+        Kernels.open(backend, 1),
+        folder,
+        SparseAutoencoder.folder(folder, new Site(Site.Kind.BLOCK, 0)),
+        ModelFolder::open,
+        mayChoose);
+  }
+
+  private static void assertSame(Recommendations expected, Recommendations actual) {
+    assertEquals(expected.count(), actual.count());
+    for (int i = 0; i < expected.count(); i++) {
+      assertEquals(expected.item(i), actual.item(i));
+      assertEquals(expected.score(i), actual.score(i), 1e-4f * (1 + Math.abs(expected.score(i))));
+    }
+  }
+
+  @Test
+  void sessionsBatchesAndPreparedRequestsAnswerAsOnTheCpu() {
+    Path folder = folder();
+    Steering steering = Steering.of(List.of(Edit.add(3, 2), Edit.scale(7, 3)));
+    int[] history = {3, 9, 27, 1, 2, 4, 8, 16, 32, 24, 33, 19, 17, 11};
+    try (Recommender cpu = open(Backend.SIMD, folder);
+        Recommender gpu = open(Backend.CUDA, folder);
+        Session expected = cpu.newSession();
+        Session session = gpu.newSession();
+        BatchRecommender batch = gpu.newBatch(3, 1);
+        PreparedRequest request = gpu.prepare(5)) {
+      assertTrue(gpu.describe().startsWith("cuda"), gpu.describe());
+      for (int i = 0; i < history.length; i++) {
+        expected.append(history[i]);
+        session.append(history[i]);
+        assertSame(expected.recommend(5), session.recommend(5));
+        assertSame(expected.recommend(5, steering), session.recommend(5, steering));
+        if (i < 12) {
+          assertSame(expected.recommend(5), request.recommend(history, i + 1));
+          assertSame(expected.recommend(5, steering), request.recommend(history, i + 1, steering));
+          batch.clear();
+          batch.add(1, 2);
+          batch.add(java.util.Arrays.copyOf(history, i + 1));
+          assertSame(expected.recommend(5), batch.recommend(5).get(1));
+          assertSame(expected.recommend(5, steering), batch.recommend(5, steering).get(1));
+        }
+      }
+    }
+  }
+
+  private static TrainingResult train(Kernels kernels, Split split, Path to, List<Double> losses) {
+    return Trainer.train(
+        kernels,
+        split,
+        ModelConfig.of(BlockStyle.SASREC, ITEMS, 16, 1, 2, 10, 0.1f),
+        new TrainingConfig(4, 16, 5e-3f, 0, 0, 2, 50),
+        to,
+        false,
+        new TrainingListener() {
+          @Override
+          public void onStep(int epoch, int step, int steps, float loss) {
+            losses.add((double) loss);
+          }
+
+          @Override
+          public void onEpoch(EpochReport report) {
+            losses.add(report.validationHitRate());
+          }
+        });
+  }
+
+  @Test
+  void trainingFollowsTheCpusAndRepeatsItself() {
+    DatasetBuilder builder = new DatasetBuilder();
+    for (int u = 0; u < 24; u++) {
+      int at = u;
+      for (int i = 0; i < 6 + u % 5; i++) {
+        builder.add("u" + u, Integer.toString(at % ITEMS + 1), i);
+        at += Philox.uniform(3, 0, u, i) < 0.9 ? 1 : 7;
+      }
+    }
+    try (Dataset dataset = builder.build("ring");
+        Kernels simd = Kernels.open(Backend.SIMD, 1);
+        Kernels cuda = Kernels.open(Backend.CUDA, 1)) {
+      Split split = Splits.leaveOneOut(dataset);
+      List<Double> expected = new ArrayList<>();
+      List<Double> found = new ArrayList<>();
+      List<Double> again = new ArrayList<>();
+      train(simd, split, temporary.resolve("simd"), expected);
+      train(cuda, split, temporary.resolve("cuda"), found);
+      train(cuda, split, temporary.resolve("again"), again);
+      assertEquals(found, again);
+      assertEquals(expected.size(), found.size());
+      for (int i = 0; i < expected.size(); i++) {
+        assertEquals(expected.get(i), found.get(i), 2e-3 * (1 + Math.abs(expected.get(i))));
+      }
+    }
+  }
+
+  @Test
+  void memoryThatIsFullIsToldAndTheEngineLives() {
+    Path folder = folder();
+    try (Recommender gpu = open(Backend.CUDA, folder);
+        Session session = gpu.newSession()) {
+      Machine.set("memory_bytes", Machine.get("allocated_bytes") + (1 << 10));
+      try {
+        NativeException e = assertThrows(NativeException.class, () -> gpu.newBatch(64, 1));
+        assertEquals(NativeException.Kind.OUT_OF_MEMORY, e.kind());
+        assertTrue(e.getMessage().matches("(?s).*bytes asked.* free of .*"), e.getMessage());
+      } finally {
+        Machine.set("memory_bytes", 1L << 34);
+      }
+      session.append(1);
+      assertEquals(3, session.recommend(3).count());
+      gpu.newBatch(64, 1).close();
+    }
+  }
+
+  @Test
+  void aLostDeviceIsToldAndTheNextSessionRunsOnTheCpu() {
+    Path folder = folder();
+    try (Recommender gpu = open(Backend.CUDA, folder, true)) {
+      try (Session session = gpu.newSession()) {
+        session.append(1);
+        assertEquals(3, session.recommend(3).count());
+        Machine.set("fail_launch", 1);
+        NativeException e =
+            assertThrows(
+                NativeException.class,
+                () -> {
+                  session.append(2);
+                  session.recommend(3);
+                });
+        assertEquals(NativeException.Kind.DEVICE_LOST, e.kind(), e.getMessage());
+        assertThrows(NativeException.class, () -> session.recommend(3));
+      }
+      try (Session session = gpu.newSession()) {
+        session.append(1);
+        assertEquals(3, session.recommend(3).count());
+      }
+      assertFalse(gpu.describe().startsWith("cuda"), gpu.describe());
+    }
+    try (Recommender gpu = open(Backend.CUDA, folder);
+        Session session = gpu.newSession()) {
+      session.append(1);
+      assertEquals(3, session.recommend(3).count());
+    }
+  }
+
+  @Test
+  void buffersOfTheWrongSideAreRefused() {
+    try (Kernels cuda = Kernels.open(Backend.CUDA, 1);
+        Kernels simd = Kernels.open(Backend.SIMD, 1);
+        Buffer there = cuda.allocate(DType.F32, 4);
+        Buffer here = simd.allocate(DType.F32, 4)) {
+      assertThrows(UnsupportedOperationException.class, there::segment);
+      assertThrows(
+          IllegalArgumentException.class, () -> cuda.dense().add(4, 1, here, 1, here, there));
+      assertThrows(
+          UnsupportedOperationException.class, () -> simd.dense().add(4, 1, there, 1, there, here));
+      there.put(0, new float[] {1, 2, 3, 4}, 0, 4);
+      here.copyFrom(there);
+      assertEquals(3, here.floats()[2]);
+    }
+  }
+
+  /** The emulated machine's settings and counters. */
+  private static final class Machine {
+    private static final SymbolLookup LIBRARY =
+        SymbolLookup.libraryLookup(
+            Path.of(System.getProperty("rhumb.cuda.library")), Arena.global());
+
+    static void set(String name, long value) {
+      try (Arena arena = Arena.ofConfined()) {
+        int status =
+            (int)
+                Linker.nativeLinker()
+                    .downcallHandle(
+                        LIBRARY.findOrThrow("rhumb_host_set"),
+                        FunctionDescriptor.of(
+                            ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.JAVA_LONG))
+                    .invokeExact(arena.allocateFrom(name), value);
+        assertEquals(0, status, name);
+      } catch (RuntimeException | Error e) {
+        throw e;
+      } catch (Throwable e) {
+        throw new AssertionError(e);
+      }
+    }
+
+    static long get(String name) {
+      try (Arena arena = Arena.ofConfined()) {
+        return (long)
+            Linker.nativeLinker()
+                .downcallHandle(
+                    LIBRARY.findOrThrow("rhumb_host_get"),
+                    FunctionDescriptor.of(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS))
+                .invokeExact(arena.allocateFrom(name));
+      } catch (RuntimeException | Error e) {
+        throw e;
+      } catch (Throwable e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+}

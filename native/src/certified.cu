@@ -1,0 +1,846 @@
+// The TopK encode on tensor cores that is exact all the same, and never holds a matrix of rows x features.
+//
+// Five kernels, then the direct path (encode.cu) for rows that are left:
+//
+//   prepare   one warp a row: c = x - b_dec in bf16, and the row's bound E on how far a bf16 score is from the exact one
+//   scan      (as seed) the greatest score of each group of 8 features in a sample of tiles
+//   seed      one warp a row: the K-th greatest of these, which K features at least reach: the row's first floor
+//   scan      all scores, tile by tile; those that reach the row's floor are appended to the row's candidates. When they
+//             fill up, the warp that owns the row finds the K-th best so far and raises the floor
+//   finish    one warp a row: the K-th best candidate t of all parts, the exact chains of those within 2 E of it, and the
+//             K best of these, sorted
+//
+// Why that is exact (RHUMB_EXACT). With |s_f - S_f| <= E for the bf16 score s and the exact score S of every feature, and t
+// the K-th greatest s: K features have S >= t - E, so the K-th greatest S is at least that, so whoever is among the K best
+// has s >= S - E >= t - 2 E. Any lower bound of t serves as well while t is not known. A row for which E cannot be given (not
+// finite, or so large that scores might overflow) or whose candidates do not fit goes to the direct path. No score of a
+// certified row can be NaN.
+//
+// RHUMB_EXACT_BF16 takes s for the score: the floor is t, and nothing is computed again. The sums are the tensor cores', in
+// an order that depends on the device; a row that is not certified, and calls that do not come here, sum in float32.
+//
+// The bound E (in double, rounded up), with c the row, w a feature, b its bias, c_b and w_b in bf16, u = 2^-24, and norms by
+// Cauchy and Schwarz, over features the greatest (EncoderLimits):
+//
+//   chain      |S - (b + c.w)|       <= g (|b| + ||c|| ||w||), g = D u / (1 - D u): D fused steps, each rounded once
+//   operands   |c_b.w_b - c.w|       <= ||c_b|| ||w_b - w|| + ||c_b - c|| ||w||
+//   sums       |acc - c_b.w_b|       <= D kSumError ||c_b|| ||w_b||
+//   bias       |s - (b + acc)|       <= u (|b| + ||c_b|| ||w_b||), and twice that much again for the rounding of t - 2 E
+//   underflow  2^-125 D (1 + ||w_b|| + ||c_b||): anything subnormal, operand or product or sum, may count as 0
+//
+// and a factor of 1 + 2^-8 for all terms of second order and the rounding of E itself.
+//
+// What bounds the speed, at B 32k, F 16k, D 64 on an H100 (132 multiprocessors of 4 schedulers, 1.7 GHz). The products are
+// 6.9e10 flops: 86 us at the 800 TFLOP/s of wgmma, some 140 at the 62 % of it that mma.sync reaches. Of a warp's unit of
+// 32 x 32 scores the tensor cores take 32 mma of 6.5 cycles = 208; the scheduler issues 32 mma + 8 ldmatrix + 32 additions of
+// the bias + 32 comparisons = 104, so two warps hide one's epilogue behind the other's products. Appending costs some 100 to
+// 150 more in a unit that has a candidate, which is most of them at .4 % of the scores: about the tensor cores' own time, not
+// above it. Bytes: W_b is read once by each block of 256 rows, 2 MB x 128 = 270 MB from L2, 50 us, under the products; a
+// ldmatrix of 512 bytes serves 4 mma (8 ldmatrix x 4 cycles x 4 schedulers = 128 of the 208 cycles). The exact chains gather
+// some 40 rows of W a row, 32k x 40 x 256 bytes = 340 MB from L2, 60 us.
+//
+// On a multiprocessor (nvcc 13, sm_90; nothing spills): D 64, 128 registers and 34 KiB of shared memory, two blocks; D 128 to
+// 256, rows in up to 128 registers, one block; wider, 128 sums for each thread, one block, and the block's 256 rows stream
+// from L2 beside each tile of 128 features: 24 KiB for 256 x 128 x 32 products, 29 bytes a cycle at the rate of mma.sync,
+// near what L2 gives. Better from D 256 on is wgmma, whose operands come from shared memory by themselves.
+#include "certified.h"
+
+#include "mma.h"
+#include "reduce.h"
+
+namespace {
+
+using rhumb::Encoder;
+using rhumb::kAllLanes;
+using rhumb::Key;
+using rhumb::key_of;
+using rhumb::kNoKey;
+using rhumb::kWarp;
+
+// The share of ||c_b|| ||w_b|| that a tensor core's sum over D products may be off, by D. Models that fit what has been
+// measured on Volta to Hopper: products are exact; n >= 4 of them and the accumulator are aligned to the greatest, cut (not
+// rounded) to 24 bits or more, added as integers, and the sum is cut to float32. With M = sum |c_d w_d| <= ||c_b|| ||w_b||,
+// above every partial sum, that is an error under 2^-23 M for each of n + 1 addends and the sum: (n + 2) 2^-23 M for n
+// products, and D / n such steps: D (1 + 2 / n) 2^-23 M, under D 2^-22 M from n = 2 on. Additions rounded to the nearest one
+// after another stay below it too.
+constexpr double kSumError = 0x1p-22;
+
+constexpr int kRowTile = 256;                // rows of a block
+constexpr int kBlock = 256;
+constexpr int kWarpRows = 32;                // rows that one warp owns: two of mma's 16
+constexpr int kUnit = 32;                    // features of which a warp looks at the scores at a time
+constexpr int kUnitTiles = kUnit / 8;
+constexpr int kGroup = 8;                    // features of a seed's group: one lane's share of a unit
+constexpr int kDepth = 32;                   // of the rounded width, what wide rows take at a time
+constexpr int64_t kFewestRows = 128;
+constexpr int64_t kMostKept = 96;            // of 256 candidates that fit
+constexpr int64_t kMostRowWidth = 256;       // up to here a warp keeps its rows in registers
+constexpr int kMostGroups = 256;
+constexpr int64_t kMostBytes = int64_t{1} << 26;  // of candidates, unless one part needs more
+constexpr int kFinishBlock = 128;
+constexpr int kListed = 512;                 // candidates of a row that finish can hold
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// --- prepare -------------------------------------------------------------------------------------------------------------
+
+// What a score must reach that nothing shall: every comparison with it is false.
+__device__ __forceinline__ float out_of_reach() { return __uint_as_float(0x7fc00000u); }
+
+// rounded (padded rows, padded width); margin (padded rows) = 2 E, infinity where there is no certificate; floors (padded
+// rows): from no floor at all, and out of reach where there is no row or no certificate.
+__global__ void __launch_bounds__(kBlock)
+    prepare(Encoder e, int64_t rows, int64_t padded_rows, const float *x, int64_t x_stride, __nv_bfloat16 *rounded,
+            float *margin, float *floors) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x) / kWarp;
+  const int64_t padded = rhumb::rounded_width(e.width);
+  if (row >= padded_rows) {
+    return;
+  }
+  double exact = 0;
+  double near = 0;
+  double difference = 0;
+  for (int64_t d = lane; d < padded; d += kWarp) {
+    const float c = row < rows && d < e.width ? __fsub_rn(x[row * x_stride + d], e.input_bias[d]) : 0.0f;
+    const __nv_bfloat16 b = __float2bfloat16_rn(c);
+    rounded[row * padded + d] = b;
+    const double one = c;
+    const double other = __bfloat162float(b);
+    exact += one * one;
+    near += other * other;
+    difference += (other - one) * (other - one);
+  }
+  exact = sqrt(rhumb::warp_sum(exact));
+  near = sqrt(rhumb::warp_sum(near));
+  difference = sqrt(rhumb::warp_sum(difference));
+  if (lane == 0) {
+    const rhumb::EncoderLimits w = *e.limits;
+    constexpr double u = 0x1p-24;
+    const double depth = static_cast<double>(padded);
+    const double bound = depth * u / (1 - depth * u) * (w.bias + exact * w.weights) +
+                         near * w.differences + difference * w.weights + depth * kSumError * near * w.rounded +
+                         4 * u * (w.bias + near * w.rounded) + 0x1p-125 * depth * (1 + w.rounded + near);
+    const double most = w.bias + (exact + near) * (w.weights + w.rounded);
+    const bool certified = most < 0x1p100 && bound < 0x1p100;  // false for NaN
+    margin[row] = certified ? static_cast<float>(2 * bound * (1 + 0x1p-8)) : __uint_as_float(0x7f800000u);
+    floors[row] = certified && row < rows ? __uint_as_float(0xff800000u) : out_of_reach();
+  }
+}
+
+// --- Selection by a warp -------------------------------------------------------------------------------------------------
+
+// The greatest v that `kept` of the n values reach: the K-th greatest. The lanes hold them, value i in lane i % 32 as
+// values[i / 32], and 0 beyond n; n >= kept, the same for all lanes, who all get the result.
+template <int kEach>
+__device__ __forceinline__ uint32_t kth_greatest(const uint32_t (&values)[kEach], int n, int kept) {
+  uint32_t least = 0xffffffffu;
+  uint32_t most = 0;
+#pragma unroll
+  for (int i = 0; i < kEach; i++) {
+    if (i * kWarp + static_cast<int>(threadIdx.x) % kWarp < n) {
+      least = min(least, values[i]);
+      most = max(most, values[i]);
+    }
+  }
+  least = __reduce_min_sync(kAllLanes, least);
+  most = __reduce_max_sync(kAllLanes, most);
+  if (least == most) {
+    return least;
+  }
+  // Bit by bit from the first in which they differ.
+  const int top = 31 - __clz(static_cast<int>(least ^ most));
+  uint32_t found = top == 31 ? 0 : most >> (top + 1) << (top + 1);
+  for (int bit = top; bit >= 0; bit--) {
+    const uint32_t higher = found | 1u << bit;
+    int reach = 0;
+#pragma unroll
+    for (int i = 0; i < kEach; i++) {
+      if (i * kWarp < n) {
+        reach += values[i] >= higher ? 1 : 0;
+      }
+    }
+    reach = __reduce_add_sync(kAllLanes, reach);
+    if (reach == kept) {  // these are the K greatest: the least of them
+      least = 0xffffffffu;
+#pragma unroll
+      for (int i = 0; i < kEach; i++) {
+        least = values[i] >= higher ? min(least, values[i]) : least;
+      }
+      return __reduce_min_sync(kAllLanes, least);
+    }
+    found = reach > kept ? higher : found;
+  }
+  return found;
+}
+
+// What a row's candidates must reach once `t`, in ordered bits, is a lower bound of its K-th greatest score.
+__device__ __forceinline__ float floor_below(uint32_t t, float margin, bool exact) {
+  return exact ? __fsub_rn(rhumb::ordered_score(t), margin) : rhumb::ordered_score(t);
+}
+
+// Leaves of keys[0 .. n - 1] (n <= 32 kEach) those that may be among the `kept` best of their row, in front, and returns how
+// many. EXACT: whoever reaches t - 2 E, t being the K-th greatest score. EXACT_BF16: the K best. *floor is raised to what
+// others must reach.
+template <int kEach>
+__device__ __forceinline__ int shrink(Key *keys, int n, int kept, float margin, bool exact, float *floor) {
+  if (n < kept) {
+    return n;
+  }
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  Key mine[kEach];
+  uint32_t scores[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; i++) {
+    const int at = i * kWarp + lane;
+    mine[i] = at < n ? keys[at] : kNoKey;
+    scores[i] = static_cast<uint32_t>(mine[i] >> 32);
+  }
+  const uint32_t t = kth_greatest<kEach>(scores, n, kept);
+  Key least = static_cast<Key>(t) << 32;  // below every key whose score is t
+  *floor = fmaxf(*floor, floor_below(t, margin, exact));
+  if (exact) {
+    least = key_of(*floor, 0xffffffffu);
+  } else {
+    int above = 0;
+    int reach = 0;
+#pragma unroll
+    for (int i = 0; i < kEach; i++) {
+      above += scores[i] > t ? 1 : 0;
+      reach += scores[i] >= t ? 1 : 0;
+    }
+    above = __reduce_add_sync(kAllLanes, above);
+    reach = __reduce_add_sync(kAllLanes, reach);
+    if (reach > kept) {  // of those that tie at t, the first
+      uint32_t ties[kEach];
+#pragma unroll
+      for (int i = 0; i < kEach; i++) {
+        ties[i] = scores[i] == t ? static_cast<uint32_t>(mine[i]) : 0;  // 0 of no feature: ~index, and there are fewer
+      }
+      least |= kth_greatest<kEach>(ties, n, kept - above);
+    }
+  }
+  __syncwarp();  // everyone has read
+  int left = 0;
+#pragma unroll
+  for (int i = 0; i < kEach; i++) {
+    if (i * kWarp < n) {
+      const bool stays = mine[i] >= least && mine[i] != kNoKey;
+      const unsigned staying = __ballot_sync(kAllLanes, stays);
+      if (stays) {
+        keys[left + __popc(staying & ((1u << lane) - 1))] = mine[i];
+      }
+      left += __popc(staying);
+    }
+  }
+  __syncwarp();
+  return left;
+}
+
+// The seed's floors, from greatest (padded rows, groups): K groups, and so K features, reach the K-th greatest.
+__global__ void __launch_bounds__(kBlock)
+    seed_floors(int64_t padded_rows, int groups, int kept, bool exact, const float *greatest, const float *margin,
+                float *floors) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x) / kWarp;
+  if (row >= padded_rows || floors[row] != floors[row]) {
+    return;
+  }
+  uint32_t values[kMostGroups / kWarp];
+#pragma unroll
+  for (int i = 0; i < kMostGroups / kWarp; i++) {
+    const int group = i * kWarp + lane;
+    values[i] = group < groups ? rhumb::ordered_bits(greatest[row * groups + group]) : 0;
+  }
+  const uint32_t t = kth_greatest<kMostGroups / kWarp>(values, groups, kept);
+  if (lane == 0) {
+    floors[row] = floor_below(t, margin[row], exact);
+  }
+}
+
+// --- scan ----------------------------------------------------------------------------------------------------------------
+
+struct Scan {
+  const __nv_bfloat16 *x;  // (padded rows, padded width)
+  const float *margin;     // (padded rows)
+  const float *floors;     // (padded rows) to start from
+  int64_t padded_width;
+  int kept;
+  bool exact;
+  int64_t tiles;      // of features, that are scanned: tile i is i * step
+  int64_t step;
+  int64_t per_part;   // tiles of part blockIdx.y
+  int groups;         // of a row in the seed
+  float *greatest;    // (padded rows, groups), of the seed
+  int capacity;       // of a row's candidates in one part
+  Key *candidates;    // (padded rows, parts, capacity)
+  int *counts;        // (padded rows, parts); -1: they did not fit
+};
+
+// kSteps: the padded width / 16 where a warp keeps its rows in registers; 0: wider rows, which stream through shared memory
+// beside the weights.
+template <int kSteps>
+struct Shape {
+  static constexpr bool kWide = kSteps == 0;
+  static constexpr int kTile = kWide ? 128 : 64;                   // features of a tile
+  static constexpr int kStepWidth = kWide ? kDepth : 16 * kSteps;  // of a stage
+  static constexpr int kStages = kSteps == 4 ? 4 : kSteps > 8 ? 2 : 3;  // a tile of many weights hides the next one's way
+  static constexpr int kUnits = kTile / kUnit;
+  static constexpr int kLive = kWide ? kUnits : 1;  // units of which a warp holds the scores at once
+  static constexpr int kWeightBytes = kTile * kStepWidth * 2;
+  static constexpr int kBiasBytes = kTile * 4;
+  static constexpr int kRowBytes = kWide ? kRowTile * kStepWidth * 2 : 0;
+  static constexpr int kStageBytes = kWeightBytes + kBiasBytes + kRowBytes;
+  static constexpr int kSharedBytes = kStages * kStageBytes;
+  static_assert(kSharedBytes + 4096 <= 99 * 1024, "what a block may have on the smaller Amperes and Adas");
+  static constexpr int kBlocksAtOnce = kSteps == 4 ? 2 : 1;  // on a multiprocessor, by registers
+};
+
+// Where 8 bf16 from column 8 `unit` of a tile's row lie, in 16-byte units: rows are turned against each other so that the 8
+// rows that ldmatrix reads together lie in 8 different groups of banks, of which there are 8 in 128 bytes: a row, or two.
+template <int kWidth>
+__device__ __forceinline__ int turned(int row, int unit) {
+  static_assert(kWidth == 32 || kWidth % 64 == 0);
+  return kWidth == 32 ? row * 4 + (unit ^ (row / 2 & 3)) : row * (kWidth / 8) + ((unit & ~7) | ((unit ^ row) & 7));
+}
+
+// Starts the copies of `rows` x kWidth from a matrix of the given stride.
+template <int kWidth>
+__device__ __forceinline__ void copy_tile(unsigned char *to, const __nv_bfloat16 *from, int64_t stride, int rows) {
+  constexpr int kUnits = kWidth / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kUnits; i += kBlock) {
+    const int row = i / kUnits;
+    const int unit = i % kUnits;
+    rhumb::cp_async_16(to + turned<kWidth>(row, unit) * 16, from + row * stride + unit * 8, true);
+  }
+}
+
+// The rows' state, in shared memory; each row is one warp's own.
+struct RowState {
+  float floor[kRowTile];   // what a score must reach; NaN: nothing does
+  float margin[kRowTile];
+  int count[kRowTile];     // of candidates; below 0: they did not fit
+};
+
+// The candidates among 32 rows x 32 features: acc[m][n] as mma leaves them, plus the bias, against floors[m][half].
+__device__ __forceinline__ void append(const Scan &scan, RowState &state, float (&acc)[2][kUnitTiles][4],
+                                       const float *bias, int64_t feature, float (&floors)[2][2]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  const int64_t tile_row = static_cast<int64_t>(blockIdx.x) * kRowTile;
+  bool hits[2][2] = {};
+#pragma unroll
+  for (int n = 0; n < kUnitTiles; n++) {
+    const float2 b = *reinterpret_cast<const float2 *>(bias + n * 8 + lane % 4 * 2);
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        acc[m][n][i] = __fadd_rn(acc[m][n][i], i % 2 == 0 ? b.x : b.y);
+        hits[m][i / 2] |= acc[m][n][i] >= floors[m][i / 2];
+      }
+    }
+  }
+  if (!__any_sync(kAllLanes, hits[0][0] || hits[0][1] || hits[1][0] || hits[1][1])) {
+    return;
+  }
+#pragma unroll
+  for (int m = 0; m < 2; m++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      if (hits[m][half]) {
+        const int row = first_row + m * 16 + half * 8 + lane / 4;
+        Key *to = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * scan.capacity;
+#pragma unroll
+        for (int n = 0; n < kUnitTiles; n++) {
+#pragma unroll
+          for (int i = 0; i < 2; i++) {
+            const float score = acc[m][n][half * 2 + i];
+            if (score >= floors[m][half]) {
+              // A unit adds 32 at most, and that many places are free.
+              const uint32_t place = static_cast<uint32_t>(feature + n * 8 + lane % 4 * 2 + i);
+              to[atomicAdd(&state.count[row], 1)] = key_of(score, place);
+            }
+          }
+        }
+      }
+    }
+  }
+  __syncwarp();
+  unsigned full = __ballot_sync(kAllLanes, state.count[first_row + lane] > scan.capacity - kUnit);
+  if (full == 0) {
+    return;
+  }
+  for (; full != 0; full &= full - 1) {
+    const int row = first_row + __ffs(static_cast<int>(full)) - 1;
+    Key *keys = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * scan.capacity;
+    float floor = state.floor[row];
+    int left = shrink<kMostGroups / kWarp>(keys, state.count[row], scan.kept, state.margin[row], scan.exact, &floor);
+    if (left > scan.capacity - kUnit) {
+      left = -1;
+      floor = out_of_reach();
+    } else if (!scan.exact) {  // K have reached it, and who comes later loses a tie by its index
+      floor = rhumb::ordered_score(rhumb::ordered_bits(floor) + 1);
+    }
+    __syncwarp();
+    if (lane == 0) {
+      state.count[row] = left;
+      state.floor[row] = floor;
+    }
+  }
+  __syncwarp();
+#pragma unroll
+  for (int m = 0; m < 2; m++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      floors[m][half] = state.floor[first_row + m * 16 + half * 8 + lane / 4];
+    }
+  }
+}
+
+// The greatest of each lane's 8 features of a unit, for each of its rows. unit: which of the sample.
+__device__ __forceinline__ void keep_greatest(const Scan &scan, const float (&acc)[2][kUnitTiles][4], const float *bias,
+                                              int64_t unit) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  float most[2][2];
+#pragma unroll
+  for (int m = 0; m < 2; m++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      most[m][half] = __uint_as_float(0xff800000u);
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kUnitTiles; n++) {
+    const float2 b = *reinterpret_cast<const float2 *>(bias + n * 8 + lane % 4 * 2);
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {  // fmaxf leaves out the NaN of places that hold no feature
+        most[m][i / 2] = fmaxf(most[m][i / 2], __fadd_rn(acc[m][n][i], i % 2 == 0 ? b.x : b.y));
+      }
+    }
+  }
+#pragma unroll
+  for (int m = 0; m < 2; m++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + m * 16 + half * 8 + lane / 4;
+      scan.greatest[row * scan.groups + unit * (kUnit / kGroup) + lane % 4] = most[m][half];
+    }
+  }
+}
+
+template <int kSteps, bool kSeed>
+__global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_tiles(Encoder e, Scan scan) {
+  using S = Shape<kSteps>;
+  RHUMB_DYNAMIC_SHARED(unsigned char, stages);  // (kStages) of weights, bias, and where rows are wide a part of them
+  __shared__ RowState state;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  const __nv_bfloat16 *x = scan.x + static_cast<int64_t>(blockIdx.x) * kRowTile * scan.padded_width;
+  const int64_t first_tile = blockIdx.y * scan.per_part;
+  const int64_t tiles = min(scan.per_part, scan.tiles - first_tile);
+  const int depths = S::kWide ? static_cast<int>(scan.padded_width / kDepth) : 1;  // stages of one tile
+  const int64_t steps = tiles * depths;
+
+  const auto fetch = [&](int64_t s) {
+    if (s < steps) {
+      unsigned char *stage = stages + s % S::kStages * S::kStageBytes;
+      const int64_t feature = (first_tile + s / depths) * scan.step * S::kTile;
+      const int64_t column = s % depths * S::kStepWidth;
+      copy_tile<S::kStepWidth>(stage, e.rounded + feature * scan.padded_width + column, scan.padded_width, S::kTile);
+      if (static_cast<int>(threadIdx.x) < S::kTile / 4) {
+        rhumb::cp_async_16(stage + S::kWeightBytes + threadIdx.x * 16, e.bias + feature + threadIdx.x * 4, true);
+      }
+      if (S::kWide) {
+        copy_tile<S::kStepWidth>(stage + S::kWeightBytes + S::kBiasBytes, x + column, scan.padded_width, kRowTile);
+      }
+    }
+    rhumb::cp_async_commit();
+  };
+  for (int s = 0; s < S::kStages - 1; s++) {
+    fetch(s);
+  }
+
+  uint32_t rows[S::kWide ? 1 : kSteps][2][4];  // the warp's rows as mma wants them
+  if constexpr (!S::kWide) {
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) {
+#pragma unroll
+      for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          const int row = first_row + m * 16 + i % 2 * 8 + lane / 4;
+          const int column = k * 16 + i / 2 * 8 + lane % 4 * 2;
+          rows[k][m][i] = *reinterpret_cast<const uint32_t *>(x + row * scan.padded_width + column);
+        }
+      }
+    }
+  }
+  float floors[2][2] = {};
+  if (!kSeed) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + lane;
+    state.floor[first_row + lane] = scan.floors[row];
+    state.margin[first_row + lane] = scan.margin[row];
+    state.count[first_row + lane] = 0;
+    __syncwarp();
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        floors[m][half] = state.floor[first_row + m * 16 + half * 8 + lane / 4];
+      }
+    }
+  }
+
+  float acc[S::kLive][2][kUnitTiles][4];
+  for (int64_t s = 0; s < steps; s++) {
+    rhumb::cp_async_wait<S::kStages - 2>();
+    __syncthreads();  // stage s has come for all, and nobody reads stage s - 1 any more
+    fetch(s + S::kStages - 1);
+    const unsigned char *stage = stages + s % S::kStages * S::kStageBytes;
+    const unsigned char *wide_rows = stage + S::kWeightBytes + S::kBiasBytes;
+    const float *bias = reinterpret_cast<const float *>(stage + S::kWeightBytes);
+    const int64_t tile = first_tile + s / depths;
+    const int64_t feature = tile * scan.step * S::kTile;
+    const bool begins = s % depths == 0;
+    const bool ends = s % depths == depths - 1;
+    constexpr int kTurns = S::kUnits / S::kLive;
+#pragma unroll 1
+    for (int turn = 0; turn < kTurns; turn++) {
+      if (begins) {
+#pragma unroll
+        for (int i = 0; i < S::kLive * 2 * kUnitTiles * 4; i++) {
+          (&acc[0][0][0][0])[i] = 0.0f;
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < S::kStepWidth / 16; k++) {
+        uint32_t a[2][4];
+#pragma unroll
+        for (int m = 0; m < 2; m++) {
+          if constexpr (S::kWide) {
+            const int row = first_row + m * 16 + lane % 16;
+            rhumb::ldmatrix_x4(a[m], wide_rows + turned<S::kStepWidth>(row, 2 * k + lane / 16) * 16);
+          } else {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+              a[m][i] = rows[k][m][i];
+            }
+          }
+        }
+#pragma unroll
+        for (int unit = 0; unit < S::kLive; unit++) {
+#pragma unroll
+          for (int pair = 0; pair < kUnitTiles / 2; pair++) {
+            // Two of mma's B at once: lanes 0 to 15 give the first 8 features, 16 to 31 the next.
+            const int row = (turn * S::kLive + unit) * kUnit + pair * 16 + lane / 16 * 8 + lane % 8;
+            uint32_t w[4];
+            rhumb::ldmatrix_x4(w, stage + turned<S::kStepWidth>(row, 2 * k + lane / 8 % 2) * 16);
+            const uint32_t b[2][2] = {{w[0], w[1]}, {w[2], w[3]}};
+#pragma unroll
+            for (int n = 0; n < 2; n++) {
+#pragma unroll
+              for (int m = 0; m < 2; m++) {
+                rhumb::mma_bf16_16816(acc[unit][m][pair * 2 + n], a[m], b[n]);
+              }
+            }
+          }
+        }
+      }
+      if (ends) {
+#pragma unroll
+        for (int unit = 0; unit < S::kLive; unit++) {
+          const int of_tile = turn * S::kLive + unit;
+          if (kSeed) {
+            keep_greatest(scan, acc[unit], bias + of_tile * kUnit, tile * S::kUnits + of_tile);
+          } else {
+            append(scan, state, acc[unit], bias + of_tile * kUnit, feature + of_tile * kUnit, floors);
+          }
+        }
+      }
+    }
+  }
+  rhumb::cp_async_wait<0>();
+  if (!kSeed) {
+    __syncwarp();
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + lane;
+    scan.counts[row * gridDim.y + blockIdx.y] = state.count[first_row + lane];
+  }
+}
+
+// --- finish --------------------------------------------------------------------------------------------------------------
+
+struct Finish {
+  const float *x;  // (rows, width)
+  int64_t x_stride;
+  int64_t rows;
+  const float *margin;    // (padded rows)
+  int parts;
+  int capacity;
+  const Key *candidates;  // (padded rows, parts, capacity)
+  const int *counts;      // (padded rows, parts)
+  int kept;
+  bool exact;
+  bool rectify;
+  int32_t *indices;       // (rows, kept)
+  float *values;          // (rows, kept)
+  int32_t *left;          // (rows) those without a certificate
+  int32_t *left_count;    // (1)
+};
+
+// Sorts keys (n, a power of two) in shared memory, the greatest first: one warp.
+__device__ __forceinline__ void warp_sort(Key *keys, int n) {
+  for (int run = 2; run <= n; run *= 2) {
+    for (int apart = run / 2; apart > 0; apart /= 2) {
+      __syncwarp();
+      for (int pair = static_cast<int>(threadIdx.x) % kWarp; pair < n / 2; pair += kWarp) {
+        const int low = 2 * pair - (pair & (apart - 1));
+        const Key a = keys[low];
+        const Key b = keys[low + apart];
+        if ((a < b) == ((low & run) == 0)) {
+          keys[low] = b;
+          keys[low + apart] = a;
+        }
+      }
+    }
+  }
+  __syncwarp();
+}
+
+__global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
+  RHUMB_DYNAMIC_SHARED(Key, shared);  // of each warp: keys (kListed), then the row x - b_dec (width)
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kFinishBlock / kWarp) + warp;
+  if (row >= of.rows) {
+    return;
+  }
+  Key *keys = shared + warp * (kListed + (e.width + 1) / 2);
+  float *centred = reinterpret_cast<float *>(keys + kListed);
+  const float margin = of.margin[row];
+  const int *counts = of.counts + row * of.parts;
+  bool good = margin < __uint_as_float(0x7f800000u);
+  for (int part = lane; part < of.parts; part += kWarp) {
+    good = good && counts[part] >= 0;
+  }
+  good = __all_sync(kAllLanes, good) != 0;
+
+  // All parts' candidates; where they get too many, those that the K-th best of them leaves in doubt.
+  int n = 0;
+  float floor = __uint_as_float(0xff800000u);
+  for (int part = 0; good && part < of.parts; part++) {
+    const Key *from = of.candidates + (row * of.parts + part) * of.capacity;
+    const int count = counts[part];
+    for (int first = 0; good && first < count; first += kWarp) {
+      const Key key = first + lane < count ? from[first + lane] : kNoKey;
+      const bool reaches = key != kNoKey && rhumb::key_score(key) >= floor;
+      const unsigned reaching = __ballot_sync(kAllLanes, reaches);
+      if (reaches) {
+        keys[n + __popc(reaching & ((1u << lane) - 1))] = key;
+      }
+      n += __popc(reaching);
+      if (n > kListed - kWarp) {
+        __syncwarp();
+        n = shrink<kListed / kWarp>(keys, n, of.kept, margin, of.exact, &floor);
+        good = n <= kListed - kWarp;
+      }
+    }
+  }
+  __syncwarp();
+  if (good) {
+    n = shrink<kListed / kWarp>(keys, n, of.kept, margin, of.exact, &floor);
+    good = n >= of.kept;
+  }
+  if (!good) {
+    if (lane == 0) {
+      of.left[atomicAdd(of.left_count, 1)] = static_cast<int32_t>(row);
+    }
+    return;
+  }
+  if (of.exact) {
+    for (int64_t d = lane; d < e.width; d += kWarp) {
+      centred[d] = __fsub_rn(of.x[row * of.x_stride + d], e.input_bias[d]);
+    }
+    __syncwarp();
+    for (int i = lane; i < n; i += kWarp) {
+      const uint32_t place = rhumb::key_index(keys[i]);
+      keys[i] = key_of(rhumb::exact_score(e, place, centred), place);
+    }
+  }
+  const int sorted = static_cast<int>(rhumb::power_of_two(n));
+  for (int i = n + lane; i < sorted; i += kWarp) {
+    keys[i] = kNoKey;
+  }
+  warp_sort(keys, sorted);
+  for (int k = lane; k < of.kept; k += kWarp) {
+    const float score = rhumb::key_score(keys[k]);
+    of.indices[row * of.kept + k] = e.names[rhumb::key_index(keys[k])];
+    of.values[row * of.kept + k] = of.rectify ? rhumb::rectified(score) : score;
+  }
+}
+
+// --- Plans -----------------------------------------------------------------------------------------------------------------
+
+// How a call divides its work and its scratch; scratch NULL: to learn the bytes.
+struct Plan {
+  int64_t padded_width;
+  int64_t padded_rows;
+  int tile;
+  int64_t tiles;
+  int64_t parts;
+  int64_t per_part;
+  int64_t seed_tiles;  // 0: no seed
+  int64_t seed_step;
+  int64_t seed_parts;
+  int64_t seed_per_part;
+  int capacity;
+  __nv_bfloat16 *x;
+  float *margin;
+  float *floors;
+  float *greatest;
+  Key *candidates;
+  int *counts;
+  int32_t *left;
+  int32_t *left_count;
+  int64_t bytes;
+};
+
+Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scratch) {
+  Plan p{};
+  p.padded_width = rhumb::rounded_width(width);
+  const int64_t row_tiles = ceil_div(rows, kRowTile);
+  p.padded_rows = row_tiles * kRowTile;
+  const bool wide = p.padded_width > kMostRowWidth;
+  p.tile = wide ? Shape<0>::kTile : Shape<4>::kTile;
+  p.tiles = ceil_div(features, p.tile);
+  // Two blocks for each of an H100's 132 multiprocessors where two fit on one; the shape alone decides, not the device.
+  const int64_t blocks = p.padded_width == 64 ? 264 : 132;
+  p.capacity = kept <= 32 ? 128 : 256;
+  const int64_t by_bytes = kMostBytes / (p.padded_rows * p.capacity * static_cast<int64_t>(sizeof(Key)));
+  const int64_t by_tiles = p.tiles * p.tile / 256;
+  int64_t parts = blocks / row_tiles;
+  parts = parts < by_bytes ? parts : by_bytes;
+  parts = parts < by_tiles ? parts : by_tiles;
+  parts = parts < 1 ? 1 : parts;
+  p.per_part = ceil_div(p.tiles, parts);
+  p.parts = ceil_div(p.tiles, p.per_part);
+  // A sample of an eighth of the features or so, in groups of 8: between 2 K of them and what fits.
+  const int64_t sample = features >= 16384 ? 2048 : features >= 4096 ? 1024 : features >= 2048 ? 512 : 0;
+  if (sample / kGroup >= kept) {
+    p.seed_tiles = sample / p.tile;
+    p.seed_step = p.tiles / p.seed_tiles;
+    const int64_t seed_parts = blocks / row_tiles;
+    p.seed_per_part = ceil_div(p.seed_tiles, seed_parts < 1 ? 1 : seed_parts < p.seed_tiles ? seed_parts : p.seed_tiles);
+    p.seed_parts = ceil_div(p.seed_tiles, p.seed_per_part);
+  }
+  rhumb::Scratch cut(scratch);
+  p.x = cut.take<__nv_bfloat16>(p.padded_rows * p.padded_width);
+  p.margin = cut.take<float>(p.padded_rows);
+  p.floors = cut.take<float>(p.padded_rows);
+  p.greatest = cut.take<float>(p.padded_rows * p.seed_tiles * p.tile / kGroup);
+  p.candidates = cut.take<Key>(p.padded_rows * p.parts * p.capacity);
+  p.counts = cut.take<int>(p.padded_rows * p.parts);
+  p.left = cut.take<int32_t>(rows);
+  p.left_count = cut.take<int32_t>(1);
+  p.bytes = cut.bytes();
+  return p;
+}
+
+template <int kSteps, bool kSeed>
+cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, int64_t parts, cudaStream_t stream) {
+  constexpr int kBytes = Shape<kSteps>::kSharedBytes;
+  if (kBytes > 48 * 1024) {  // what a kernel may take without being allowed to
+    const cudaError_t error =
+        cudaFuncSetAttribute(scan_tiles<kSteps, kSeed>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+    if (error != cudaSuccess) {
+      return error;
+    }
+  }
+  RHUMB_LAUNCH((scan_tiles<kSteps, kSeed>), dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(parts)),
+               dim3(kBlock), kBytes, stream, e, scan);
+  return cudaGetLastError();
+}
+
+template <bool kSeed>
+cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, int64_t parts, cudaStream_t stream) {
+  switch (scan.padded_width) {
+    case 64:
+      return launch_scan<4, kSeed>(e, scan, row_tiles, parts, stream);
+    case 128:
+      return launch_scan<8, kSeed>(e, scan, row_tiles, parts, stream);
+    case 192:
+      return launch_scan<12, kSeed>(e, scan, row_tiles, parts, stream);
+    case 256:
+      return launch_scan<16, kSeed>(e, scan, row_tiles, parts, stream);
+    default:
+      return launch_scan<0, kSeed>(e, scan, row_tiles, parts, stream);
+  }
+}
+
+}  // namespace
+
+bool rhumb::certifies(int64_t width, int64_t features, int64_t rows, int64_t kept) {
+  return width <= kMostRoundedWidth && rows >= kFewestRows && rows <= INT32_MAX / 2 && kept <= kMostKept &&
+         features >= 8 * kept && features >= 512;
+}
+
+int64_t rhumb::certified_scratch(int64_t width, int64_t features, int64_t rows, int64_t kept) {
+  return plan(width, features, rows, kept, nullptr).bytes;
+}
+
+int rhumb::encode_certified(const char *call, const Encoder &e, const TopKCall &of, void *scratch, cudaStream_t stream,
+                            LeftRows *left) {
+  const Plan p = plan(e.width, e.features, of.rows, of.kept, scratch);
+  *left = {p.left, p.left_count};
+  cudaError_t error = cudaMemsetAsync(p.left_count, 0, sizeof *p.left_count, stream);
+  if (error != cudaSuccess) {
+    return check(error, call);
+  }
+  const dim3 warps(static_cast<unsigned>(ceil_div(p.padded_rows, kBlock / kWarp)));
+  RHUMB_LAUNCH(prepare, warps, dim3(kBlock), 0, stream, e, of.rows, p.padded_rows, of.x, of.x_stride, p.x, p.margin, p.floors);
+  error = cudaGetLastError();
+  const int64_t row_tiles = p.padded_rows / kRowTile;
+  Scan scan{};
+  scan.x = p.x;
+  scan.margin = p.margin;
+  scan.floors = p.floors;
+  scan.padded_width = p.padded_width;
+  scan.kept = static_cast<int>(of.kept);
+  scan.exact = of.selection == RHUMB_EXACT;
+  scan.groups = static_cast<int>(p.seed_tiles * p.tile / kGroup);
+  scan.greatest = p.greatest;
+  scan.capacity = p.capacity;
+  scan.candidates = p.candidates;
+  scan.counts = p.counts;
+  if (error == cudaSuccess && p.seed_tiles > 0) {
+    scan.tiles = p.seed_tiles;
+    scan.step = p.seed_step;
+    scan.per_part = p.seed_per_part;
+    error = launch_scan<true>(e, scan, row_tiles, p.seed_parts, stream);
+    if (error == cudaSuccess) {
+      RHUMB_LAUNCH(seed_floors, warps, dim3(kBlock), 0, stream, p.padded_rows, scan.groups, scan.kept, scan.exact,
+                   p.greatest, p.margin, p.floors);
+      error = cudaGetLastError();
+    }
+  }
+  if (error == cudaSuccess) {
+    scan.tiles = p.tiles;
+    scan.step = 1;
+    scan.per_part = p.per_part;
+    error = launch_scan<false>(e, scan, row_tiles, p.parts, stream);
+  }
+  if (error == cudaSuccess) {
+    const Finish finishing{of.x,        of.x_stride, of.rows,     p.margin, static_cast<int>(p.parts), p.capacity,
+                           p.candidates, p.counts,    scan.kept,   scan.exact, of.rectify,              of.indices,
+                           of.values,   p.left,      p.left_count};
+    constexpr int kWarps = kFinishBlock / kWarp;
+    const int64_t bytes = kWarps * (kListed + (e.width + 1) / 2) * static_cast<int64_t>(sizeof(Key));
+    RHUMB_LAUNCH(finish, dim3(static_cast<unsigned>(ceil_div(of.rows, kWarps))), dim3(kFinishBlock), bytes, stream, e,
+                 finishing);
+    error = cudaGetLastError();
+  }
+  return check(error, call);
+}
