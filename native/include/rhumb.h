@@ -73,6 +73,13 @@ enum rhumb_activation {
   RHUMB_SILU = 4
 };
 
+/* How products are made: rhumb_gemm, attention over whole sequences and the softmax losses, forward and backward. Sums,
+   and all that is no product, are float32 in either. */
+enum rhumb_precision {
+  RHUMB_FP32 = 0,
+  RHUMB_BF16 = 1 /* both operands of each product rounded to bf16, to the nearest, ties to even */
+};
+
 /* RHUMB_VERSION as the library was built. Returns the number itself, not a status. */
 RHUMB_API int rhumb_version(void);
 
@@ -95,9 +102,10 @@ RHUMB_API int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k);
 
 /* C = act(alpha op(A) op(B) + beta C + bias). A (m, k), or (k, m) when transposed; B (k, n), or (n, k); C (m, n);
    bias (n) or NULL. beta 0: C is not read. */
-RHUMB_API int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a,
-                         int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride,
-                         const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream);
+RHUMB_API int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha,
+                         const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c,
+                         int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes,
+                         void *stream);
 
 /* C = act(C + bias) in place: what follows a product made elsewhere. C (rows, cols); bias (cols) or NULL. */
 RHUMB_API int rhumb_bias_activation(int64_t rows, int64_t cols, float *d_c, int64_t c_stride, const float *d_bias,
@@ -197,7 +205,7 @@ RHUMB_API int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids
 
 /* Causal attention over packed sequences. offsets (sequences + 1); q, k, v, out (rows, heads head_width); log_sum_exp
    (rows, heads) or NULL. Dropout p by Philox stream `offset`. */
-RHUMB_API int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
+RHUMB_API int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
                               int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
                               int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key,
                               int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp,
@@ -207,8 +215,8 @@ RHUMB_API int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64
 RHUMB_API int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width);
 
 /* The gradients of rhumb_attention, set: dq, dk, dv (rows, heads head_width), from grad_out likewise. */
-RHUMB_API int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
-                                       int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
+RHUMB_API int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows,
+                                       int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
                                        int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key,
                                        int64_t offset, const float *d_out, int64_t out_stride,
                                        const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride,
@@ -237,10 +245,10 @@ RHUMB_API int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t clas
 
 /* loss (1) = mean over rows of -log softmax(h w^T)[target]; dh (rows, width) set and dw (classes, width) added to,
    both or neither NULL. h (rows, width), w (classes, width). */
-RHUMB_API int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h,
-                                          const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh,
-                                          float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults,
-                                          void *stream);
+RHUMB_API int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width,
+                                          const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss,
+                                          float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes,
+                                          uint64_t *d_faults, void *stream);
 
 /* Bytes of workspace of rhumb_sampled_softmax_cross_entropy. */
 RHUMB_API int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes,
@@ -248,12 +256,12 @@ RHUMB_API int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int6
 
 /* The softmax over each row's target and one set of negatives. sample, bias (negatives); target_bias (classes); the
    rest as above. */
-RHUMB_API int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width,
-                                                  const float *d_h, const float *d_w, const int32_t *d_targets,
-                                                  const int32_t *d_sample, const float *d_bias,
-                                                  const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw,
-                                                  void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults,
-                                                  void *stream);
+RHUMB_API int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes,
+                                                  int64_t width, const float *d_h, const float *d_w,
+                                                  const int32_t *d_targets, const int32_t *d_sample,
+                                                  const float *d_bias, const float *d_target_bias, float *d_loss,
+                                                  float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes,
+                                                  uint64_t *d_faults, void *stream);
 
 /* Bytes of workspace of rhumb_binary_cross_entropy. */
 RHUMB_API int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width);

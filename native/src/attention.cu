@@ -816,11 +816,14 @@ int launch_backward(const Shape &s, View q, View k, View v, const Dropout &dropo
 
 }  // namespace
 
-int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width,
-                    const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v,
-                    int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride,
-                    float *d_log_sum_exp, uint64_t *d_faults, void *stream) {
+int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
+                    int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride,
+                    const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out,
+                    int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream) {
   const char *const call = "rhumb_attention";
+  if (const int status = check_precision(call, precision)) {
+    return status;
+  }
   if (const int status = check_shape(call, sequences, d_offsets, rows, heads, head_width, d_faults)) {
     return status;
   }
@@ -841,14 +844,17 @@ int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t) {
   return static_cast<int64_t>(sizeof(float)) * rows * (heads + 1);
 }
 
-int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
-                             int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
+int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows,
+                             int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
                              int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset,
                              const float *d_out, int64_t out_stride, const float *d_log_sum_exp,
                              const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride,
                              float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch,
                              int64_t scratch_bytes, uint64_t *d_faults, void *stream) {
   const char *const call = "rhumb_attention_backward";
+  if (const int status = check_precision(call, precision)) {
+    return status;
+  }
   if (const int status = check_shape(call, sequences, d_offsets, rows, heads, head_width, d_faults)) {
     return status;
   }

@@ -469,7 +469,7 @@ int64_t rhumb_gemm_scratch(int64_t m, int64_t n, int64_t k) {
                   m <= kFewRows ? partial_bytes(m, n, k, row_terms(n, k)) : 0);
 }
 
-int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a,
+int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a,
                int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride,
                const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream) {
   const char *call = "rhumb_gemm";
@@ -481,6 +481,9 @@ int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float 
                                           {"c_stride", c_stride}});
   if (status == RHUMB_OK) {
     status = rhumb::check_activation(call, activation);
+  }
+  if (status == RHUMB_OK) {
+    status = rhumb::check_precision(call, precision);
   }
   if (status != RHUMB_OK || m == 0 || n == 0) {
     return status;

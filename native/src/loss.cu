@@ -395,7 +395,8 @@ int softmax_loss(const Scores &s, int64_t all_classes, const Passes &p, float *l
 
 // dh (rows, width) += g w, dw (classes, width) += g^T h.
 template <int D>
-int softmax_gradient(const Scores &s, const Passes &p, float *dh, float *dw, cudaStream_t stream, const char *call) {
+int softmax_gradient(int precision, const Scores &s, const Passes &p, float *dh, float *dw, cudaStream_t stream,
+                     const char *call) {
   for (int64_t row0 = 0; row0 < s.rows; row0 += p.chunk_rows) {
     const int64_t rows = min(p.chunk_rows, s.rows - row0);
     for (int64_t class0 = 0; class0 < s.classes; class0 += p.chunk_classes) {
@@ -406,14 +407,14 @@ int softmax_gradient(const Scores &s, const Passes &p, float *dh, float *dw, cud
       if (const int status = check(cudaGetLastError(), call)) {
         return status;
       }
-      if (const int status = rhumb_gemm(0, 0, rows, s.width, classes, 1, p.g, p.stride, s.w + class0 * s.width, s.width,
-                                        1, dh + row0 * s.width, s.width, nullptr, RHUMB_NONE, p.product,
-                                        p.product_bytes, stream)) {
+      if (const int status = rhumb_gemm(precision, 0, 0, rows, s.width, classes, 1, p.g, p.stride,
+                                        s.w + class0 * s.width, s.width, 1, dh + row0 * s.width, s.width, nullptr,
+                                        RHUMB_NONE, p.product, p.product_bytes, stream)) {
         return status;
       }
-      if (const int status = rhumb_gemm(1, 0, classes, s.width, rows, 1, p.g, p.stride, s.h + row0 * s.width, s.width,
-                                        1, dw + class0 * s.width, s.width, nullptr, RHUMB_NONE, p.product,
-                                        p.product_bytes, stream)) {
+      if (const int status = rhumb_gemm(precision, 1, 0, classes, s.width, rows, 1, p.g, p.stride,
+                                        s.h + row0 * s.width, s.width, 1, dw + class0 * s.width, s.width, nullptr,
+                                        RHUMB_NONE, p.product, p.product_bytes, stream)) {
         return status;
       }
     }
@@ -746,8 +747,8 @@ BinaryPlan binary_plan(int64_t rows, int64_t negatives, int64_t classes, int64_t
 }
 
 template <int D>
-int softmax_cross_entropy(const Scores &s, const Passes &p, float *loss, float *dh, float *dw, uint64_t *faults,
-                          cudaStream_t stream, const char *call) {
+int softmax_cross_entropy(int precision, const Scores &s, const Passes &p, float *loss, float *dh, float *dw,
+                          uint64_t *faults, cudaStream_t stream, const char *call) {
   if (const int status = softmax_loss<D>(s, s.classes, p, loss, faults, stream, call)) {
     return status;
   }
@@ -757,12 +758,13 @@ int softmax_cross_entropy(const Scores &s, const Passes &p, float *loss, float *
   if (const int status = zero(dh, s.rows * s.width, stream, call)) {
     return status;
   }
-  return softmax_gradient<D>(s, p, dh, dw, stream, call);
+  return softmax_gradient<D>(precision, s, p, dh, dw, stream, call);
 }
 
 template <int D>
-int sampled_softmax_cross_entropy(const Scores &s, int64_t classes, const float *w, const SampledPlan &p, float *loss,
-                                  float *dh, float *dw, uint64_t *faults, cudaStream_t stream, const char *call) {
+int sampled_softmax_cross_entropy(int precision, const Scores &s, int64_t classes, const float *w, const SampledPlan &p,
+                                  float *loss, float *dh, float *dw, uint64_t *faults, cudaStream_t stream,
+                                  const char *call) {
   if (const int status = softmax_loss<D>(s, classes, p.passes, loss, faults, stream, call)) {
     return status;
   }
@@ -776,7 +778,7 @@ int sampled_softmax_cross_entropy(const Scores &s, int64_t classes, const float 
     if (const int status = zero(p.sampled_slopes, s.classes * s.width, stream, call)) {
       return status;
     }
-    if (const int status = softmax_gradient<D>(s, p.passes, dh, p.sampled_slopes, stream, call)) {
+    if (const int status = softmax_gradient<D>(precision, s, p.passes, dh, p.sampled_slopes, stream, call)) {
       return status;
     }
     RHUMB_LAUNCH(add_sample, blocks_of(s.classes, 1), dim3(kThreads), 0, stream, classes, s.width, p.sampled_slopes,
@@ -799,11 +801,14 @@ int64_t rhumb_softmax_cross_entropy_scratch(int64_t rows, int64_t classes, int64
   return cut.bytes();
 }
 
-int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w,
-                                const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch,
-                                int64_t scratch_bytes, uint64_t *d_faults, void *stream) {
+int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width, const float *d_h,
+                                const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw,
+                                void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream) {
   const char *const call = "rhumb_softmax_cross_entropy";
   const auto queue = static_cast<cudaStream_t>(stream);
+  if (const int status = check_precision(call, precision)) {
+    return status;
+  }
   const int status = begin(call, rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_faults, d_scratch,
                            scratch_bytes, rhumb_softmax_cross_entropy_scratch(rows, classes, width), queue);
   if (status != RHUMB_OK || rows == 0) {
@@ -813,21 +818,24 @@ int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, co
   const Passes p = passes_of(cut, rows, classes, width);
   const bool vector = aligned16(d_h, width) && aligned16(d_w, width);
   const Scores s{d_h, d_w, rows, classes, width, vector, d_targets, nullptr, nullptr};
-  return width <= 32 ? softmax_cross_entropy<32>(s, p, d_loss, d_dh, d_dw, d_faults, queue, call)
-                     : softmax_cross_entropy<64>(s, p, d_loss, d_dh, d_dw, d_faults, queue, call);
+  const auto run = width <= 32 ? softmax_cross_entropy<32> : softmax_cross_entropy<64>;
+  return run(precision, s, p, d_loss, d_dh, d_dw, d_faults, queue, call);
 }
 
 int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width) {
   return sampled_plan(rows, negatives, classes, width, nullptr).bytes;
 }
 
-int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width,
+int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes, int64_t width,
                                         const float *d_h, const float *d_w, const int32_t *d_targets,
                                         const int32_t *d_sample, const float *d_bias, const float *d_target_bias,
                                         float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes,
                                         uint64_t *d_faults, void *stream) {
   const char *const call = "rhumb_sampled_softmax_cross_entropy";
   const auto queue = static_cast<cudaStream_t>(stream);
+  if (const int status = check_precision(call, precision)) {
+    return status;
+  }
   if (const int status = check_counts(call, {{"negatives", negatives}})) {
     return status;
   }
@@ -860,9 +868,8 @@ int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t
   const float *bias = negatives > 0 ? d_bias : p.slopes;
   const Scores s{d_h,       p.sampled, rows,   negatives, width, aligned16(d_h, width),
                  d_targets, sample,    bias};
-  return width <= 32
-             ? sampled_softmax_cross_entropy<32>(s, classes, d_w, p, d_loss, d_dh, d_dw, d_faults, queue, call)
-             : sampled_softmax_cross_entropy<64>(s, classes, d_w, p, d_loss, d_dh, d_dw, d_faults, queue, call);
+  const auto run = width <= 32 ? sampled_softmax_cross_entropy<32> : sampled_softmax_cross_entropy<64>;
+  return run(precision, s, classes, d_w, p, d_loss, d_dh, d_dw, d_faults, queue, call);
 }
 
 int64_t rhumb_binary_cross_entropy_scratch(int64_t rows, int64_t negatives, int64_t classes, int64_t width) {

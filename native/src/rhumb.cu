@@ -70,6 +70,14 @@ int rhumb::check_pointers(const char *call, std::initializer_list<Pointer> point
   return RHUMB_OK;
 }
 
+int rhumb::check_precision(const char *call, int precision) {
+  if (precision != RHUMB_FP32) {
+    return fail(RHUMB_INVALID_ARGUMENT, "%s: precision = %d, but it takes RHUMB_FP32 (%d)", call, precision,
+                static_cast<int>(RHUMB_FP32));
+  }
+  return RHUMB_OK;
+}
+
 int rhumb::check_scratch(const char *call, const void *scratch, int64_t bytes, int64_t needed) {
   if (needed == 0) {
     return RHUMB_OK;

@@ -26,6 +26,8 @@ int check_counts(const char *call, std::initializer_list<Count> counts);
 // Likewise for counts that are 1 at least.
 int check_positive(const char *call, std::initializer_list<Count> counts);
 int check_pointers(const char *call, std::initializer_list<Pointer> pointers);
+// A rhumb_precision.
+int check_precision(const char *call, int precision);
 // `needed` bytes at least, unless it is 0; at a multiple of 256.
 int check_scratch(const char *call, const void *scratch, int64_t bytes, int64_t needed);
 

@@ -131,15 +131,15 @@ void attention(const Case &c) {
   Faults faults;
   const int64_t sequences = static_cast<int64_t>(c.lengths.size());
   const int64_t s = c.stride();
-  check(rhumb_attention(sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s, k.data(), s, v.data(), s,
-                        c.p, kKey, kStream, out.data(), s, lse.data(), faults.data(), nullptr) == RHUMB_OK,
+  check(rhumb_attention(RHUMB_FP32, sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s, k.data(), s,
+                        v.data(), s, c.p, kKey, kStream, out.data(), s, lse.data(), faults.data(), nullptr) == RHUMB_OK,
         "rhumb_attention");
   Array<char> scratch(rhumb_attention_backward_scratch(c.rows(), c.heads, c.width));
   memset(scratch.data(), 0xff, static_cast<size_t>(scratch.bytes()));
-  check(rhumb_attention_backward(sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s, k.data(), s,
-                                 v.data(), s, c.p, kKey, kStream, out.data(), s, lse.data(), grad.data(), s, dq.data(),
-                                 s, dk.data(), s, dv.data(), s, scratch.data(), scratch.bytes(), faults.data(),
-                                 nullptr) == RHUMB_OK,
+  check(rhumb_attention_backward(RHUMB_FP32, sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s,
+                                 k.data(), s, v.data(), s, c.p, kKey, kStream, out.data(), s, lse.data(), grad.data(),
+                                 s, dq.data(), s, dk.data(), s, dv.data(), s, scratch.data(), scratch.bytes(),
+                                 faults.data(), nullptr) == RHUMB_OK,
         "rhumb_attention_backward");
   faulted(faults, -1, 0, 0, "attention");
   const Expected e = expect(c, q, k, v, grad);
@@ -156,8 +156,8 @@ void attention(const Case &c) {
   compare(c, dv, e.dv, terms, steep, "dv");
   // The forward pass without log_sum_exp gives the same bits.
   Floats again = results();
-  check(rhumb_attention(sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s, k.data(), s, v.data(), s,
-                        c.p, kKey, kStream, again.data(), s, nullptr, faults.data(), nullptr) == RHUMB_OK,
+  check(rhumb_attention(RHUMB_FP32, sequences, offsets.data(), c.rows(), c.heads, c.width, q.data(), s, k.data(), s,
+                        v.data(), s, c.p, kKey, kStream, again.data(), s, nullptr, faults.data(), nullptr) == RHUMB_OK,
         "rhumb_attention without log_sum_exp");
   check(memcmp(out.data(), again.data(), static_cast<size_t>(out.bytes())) == 0, "bits without log_sum_exp");
 }
@@ -174,14 +174,14 @@ void bad_offsets(std::initializer_list<int> values, int64_t rows, uint64_t at) {
     const int64_t s = c.stride();
     const uint32_t value = static_cast<uint32_t>(offsets[static_cast<int64_t>(at)]);
     Faults forward, backward, padding;
-    check(rhumb_attention(sequences, offsets.data(), rows, 2, width, q.data(), s, q.data(), s, q.data(), s, c.p, kKey,
-                          kStream, out.data(), s, lse.data(), forward.data(), nullptr) == RHUMB_OK,
+    check(rhumb_attention(RHUMB_FP32, sequences, offsets.data(), rows, 2, width, q.data(), s, q.data(), s, q.data(), s,
+                          c.p, kKey, kStream, out.data(), s, lse.data(), forward.data(), nullptr) == RHUMB_OK,
           "rhumb_attention, bad offsets");
     faulted(forward, RHUMB_FAULT_ATTENTION_OFFSET, at, value, "rhumb_attention");
     Array<char> scratch(rhumb_attention_backward_scratch(rows, 2, width));
-    check(rhumb_attention_backward(sequences, offsets.data(), rows, 2, width, q.data(), s, q.data(), s, q.data(), s,
-                                   c.p, kKey, kStream, out.data(), s, lse.data(), q.data(), s, dq.data(), s, dk.data(),
-                                   s, dv.data(), s, scratch.data(), scratch.bytes(), backward.data(),
+    check(rhumb_attention_backward(RHUMB_FP32, sequences, offsets.data(), rows, 2, width, q.data(), s, q.data(), s,
+                                   q.data(), s, c.p, kKey, kStream, out.data(), s, lse.data(), q.data(), s, dq.data(),
+                                   s, dk.data(), s, dv.data(), s, scratch.data(), scratch.bytes(), backward.data(),
                                    nullptr) == RHUMB_OK,
           "rhumb_attention_backward, bad offsets");
     faulted(backward, RHUMB_FAULT_ATTENTION_OFFSET, at, value, "rhumb_attention_backward");
@@ -264,8 +264,8 @@ void refusals() {
   Floats x(8, [](int64_t) { return 1; });
   Faults faults;
   const auto call = [&](int64_t rows, int64_t heads, const int32_t *at, const float *q, int64_t width) {
-    return rhumb_attention(1, at, rows, heads, width, q, 8, x.data(), 8, x.data(), 8, 0, 0, 0, x.data(), 8, nullptr,
-                           faults.data(), nullptr);
+    return rhumb_attention(RHUMB_FP32, 1, at, rows, heads, width, q, 8, x.data(), 8, x.data(), 8, 0, 0, 0, x.data(),
+                           8, nullptr, faults.data(), nullptr);
   };
   check(call(-1, 1, offsets.data(), x.data(), 4) == RHUMB_INVALID_ARGUMENT, "negative rows");
   check(call(1, 0, offsets.data(), x.data(), 4) == RHUMB_INVALID_ARGUMENT, "no head");
@@ -274,9 +274,9 @@ void refusals() {
   check(call(1, 1, offsets.data(), nullptr, 4) == RHUMB_INVALID_ARGUMENT, "no q");
   check(call(int64_t{1} << 31, 1, offsets.data(), x.data(), 4) == RHUMB_INVALID_ARGUMENT, "too many rows");
   Array<char> little(4);
-  check(rhumb_attention_backward(1, offsets.data(), 1, 1, 4, x.data(), 4, x.data(), 4, x.data(), 4, 0, 0, 0, x.data(),
-                                 4, x.data(), x.data(), 4, x.data(), 4, x.data(), 4, x.data(), 4, little.data(), 4,
-                                 faults.data(), nullptr) == RHUMB_INVALID_ARGUMENT,
+  check(rhumb_attention_backward(RHUMB_FP32, 1, offsets.data(), 1, 1, 4, x.data(), 4, x.data(), 4, x.data(), 4, 0, 0, 0,
+                                 x.data(), 4, x.data(), x.data(), 4, x.data(), 4, x.data(), 4, x.data(), 4,
+                                 little.data(), 4, faults.data(), nullptr) == RHUMB_INVALID_ARGUMENT,
         "too little scratch");
   faulted(faults, -1, 0, 0, "refusals");
 }

@@ -54,7 +54,7 @@ void gemm(int64_t m, int64_t n, int64_t k, int salt) {
   const int64_t bytes = rhumb_gemm_scratch(m, n, k);
   Array<unsigned char> scratch(bytes);
   const bool with_bias = salt % 5 < 3;
-  testing::good(rhumb_gemm(trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
+  testing::good(rhumb_gemm(RHUMB_FP32, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
                            with_bias ? bias.data() : nullptr, activation, scratch.data(), bytes, nullptr),
                 "gemm");
   const std::string what = "gemm (" + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k) +
@@ -107,8 +107,8 @@ void gemm_refusals() {
   testing::check(bytes > 0, "a small C of many terms is divided");
   Array<unsigned char> scratch(bytes + 256);
   const auto call = [&](int64_t m, const float *b, int activation, void *d_scratch, int64_t given) {
-    return rhumb_gemm(0, 0, m, 64, 1024, 1, x.data(), 1024, b, 64, 0, c.data(), 64, nullptr, activation, d_scratch,
-                      given, nullptr);
+    return rhumb_gemm(RHUMB_FP32, 0, 0, m, 64, 1024, 1, x.data(), 1024, b, 64, 0, c.data(), 64, nullptr, activation,
+                      d_scratch, given, nullptr);
   };
   testing::good(call(64, x.data(), RHUMB_NONE, scratch.data(), bytes), "gemm");
   testing::check(c[0] == 1024 && c[64 * 64 - 1] == 1024, "the parts join");

@@ -94,8 +94,8 @@ void run(Case &c, int64_t scratch_bytes, Call call, const char *what) {
 }
 
 int softmax(Case &c, float *loss, float *dh, float *dw, Array<char> &scratch) {
-  return rhumb_softmax_cross_entropy(c.rows, c.classes, c.width, c.h.data(), c.w.data(), c.targets.data(), loss, dh, dw,
-                                     scratch.data(), scratch.bytes(), c.faults.data(), nullptr);
+  return rhumb_softmax_cross_entropy(RHUMB_FP32, c.rows, c.classes, c.width, c.h.data(), c.w.data(), c.targets.data(),
+                                     loss, dh, dw, scratch.data(), scratch.bytes(), c.faults.data(), nullptr);
 }
 
 void cross_entropy(int64_t rows, int64_t classes, int64_t width, double spread) {
@@ -130,9 +130,9 @@ struct Sample {
 };
 
 int sampled_softmax(Case &c, Sample &s, float *loss, float *dh, float *dw, Array<char> &scratch) {
-  return rhumb_sampled_softmax_cross_entropy(c.rows, s.ids.count(), c.classes, c.width, c.h.data(), c.w.data(),
-                                             c.targets.data(), s.ids.data(), s.bias.data(), s.target_bias.data(), loss,
-                                             dh, dw, scratch.data(), scratch.bytes(), c.faults.data(), nullptr);
+  return rhumb_sampled_softmax_cross_entropy(RHUMB_FP32, c.rows, s.ids.count(), c.classes, c.width, c.h.data(),
+                                             c.w.data(), c.targets.data(), s.ids.data(), s.bias.data(),
+                                             s.target_bias.data(), loss, dh, dw, scratch.data(), scratch.bytes(), c.faults.data(), nullptr);
 }
 
 void sampled(int64_t rows, int64_t classes, int64_t width, int step, double spread) {

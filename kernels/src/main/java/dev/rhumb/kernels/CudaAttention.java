@@ -34,6 +34,7 @@ final class CudaAttention extends Attention {
     cuda.blame(Rhumb.RHUMB_FAULT_ATTENTION_OFFSET(), "attention", rows);
     cuda.check(
         Rhumb.rhumb_attention(
+            cuda.precision().code(),
             sequences,
             cuda.at(offsets),
             rows,
@@ -87,6 +88,7 @@ final class CudaAttention extends Attention {
     long bytes = Rhumb.rhumb_attention_backward_scratch(rows, heads, headWidth);
     cuda.check(
         Rhumb.rhumb_attention_backward(
+            cuda.precision().code(),
             sequences,
             cuda.at(offsets),
             rows,

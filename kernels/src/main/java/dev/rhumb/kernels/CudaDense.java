@@ -59,6 +59,7 @@ final class CudaDense extends Dense {
     long bytes = Rhumb.rhumb_gemm_scratch(m, n, k);
     cuda.check(
         Rhumb.rhumb_gemm(
+            cuda.precision().code(),
             transA ? 1 : 0,
             transB ? 1 : 0,
             m,

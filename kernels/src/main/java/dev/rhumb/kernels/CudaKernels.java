@@ -27,9 +27,13 @@ final class CudaKernels extends Kernels {
     ranking = new CudaRanking(cuda);
   }
 
-  /** Opens the GPU that the setting {@code rhumb.cuda.device} names. */
+  /**
+   * Opens the GPU that the setting {@code rhumb.cuda.device} names, with the precision of {@code
+   * rhumb.cuda.precision}.
+   */
   static Kernels openDevice() {
-    CudaShared device = CudaShared.open(Settings.integer("rhumb.cuda.device", 0, 0, 1023));
+    int ordinal = Settings.integer("rhumb.cuda.device", 0, 0, 1023);
+    CudaShared device = CudaShared.open(ordinal, CudaPrecision.setting());
     try {
       return new CudaKernels(new CudaQueue(device));
     } finally {

@@ -31,6 +31,7 @@ final class CudaLoss extends Loss {
     long bytes = Rhumb.rhumb_sampled_softmax_cross_entropy_scratch(rows, negatives, classes, width);
     cuda.check(
         Rhumb.rhumb_sampled_softmax_cross_entropy(
+            cuda.precision().code(),
             rows,
             negatives,
             classes,
@@ -121,6 +122,7 @@ final class CudaLoss extends Loss {
     long bytes = Rhumb.rhumb_softmax_cross_entropy_scratch(rows, classes, width);
     cuda.check(
         Rhumb.rhumb_softmax_cross_entropy(
+            cuda.precision().code(),
             rows,
             classes,
             width,

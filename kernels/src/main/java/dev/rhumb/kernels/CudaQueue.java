@@ -103,6 +103,10 @@ final class CudaQueue implements AutoCloseable {
     return allocate(DType.U8, Rhumb.rhumb_encoder_bytes(capacity, width));
   }
 
+  CudaPrecision precision() {
+    return device.precision();
+  }
+
   CudaShared device() {
     return device;
   }

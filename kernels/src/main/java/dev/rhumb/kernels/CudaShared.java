@@ -24,6 +24,7 @@ final class CudaShared {
 
   private final NativeScope scope = new NativeScope();
   private final String description;
+  private final CudaPrecision precision;
   private final CudaContext context;
   private final Stream stream;
 
@@ -43,7 +44,8 @@ final class CudaShared {
   private long used;
   private int holders = 1;
 
-  private CudaShared(NativeLibrary library, CudaContext context) {
+  private CudaShared(NativeLibrary library, CudaContext context, CudaPrecision precision) {
+    this.precision = precision;
     this.context = scope.add(context);
     try {
       stream = scope.add(new Stream(context));
@@ -62,16 +64,17 @@ final class CudaShared {
   }
 
   /** The GPU of a number, held by the caller until it releases it. */
-  static CudaShared open(int ordinal) {
+  static CudaShared open(int ordinal, CudaPrecision precision) {
     NativeLibrary library = NativeLibrary.load();
-    return new CudaShared(library, CudaContext.open(ordinal));
+    return new CudaShared(library, CudaContext.open(ordinal), precision);
   }
 
   private String describe(NativeLibrary library) {
     return (library.build().equals("host")
             ? "cuda: the kernels under emulation on the CPU, for tests"
             : "cuda: " + context.device().name())
-        + (cublas == null ? ", without cuBLAS" : ", cuBLAS " + cublas.version());
+        + (cublas == null ? ", without cuBLAS" : ", cuBLAS " + cublas.version())
+        + (", products in " + precision.label());
   }
 
   /** cuBLAS on the stream, or null where there is none. */
@@ -89,6 +92,10 @@ final class CudaShared {
     String mend = "Other work on this GPU may have to end first.";
     cublasWorkspace = scope.add(new DeviceBuffer(context, Cublas.WORKSPACE_BYTES, mend));
     return found;
+  }
+
+  CudaPrecision precision() {
+    return precision;
   }
 
   boolean hasCublas() {

@@ -310,6 +310,25 @@ class CudaKernelsTest {
     }
   }
 
+  @Test
+  void thePrecisionIsASetting() {
+    try (Kernels kernels = Kernels.open(Backend.CUDA, 1)) {
+      assertTrue(kernels.describe().endsWith(", products in fp32"), kernels.describe());
+    }
+    System.setProperty("rhumb.cuda.precision", "bf16");
+    try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
+        Kernels sibling = kernels.fork(1)) {
+      assertTrue(sibling.describe().endsWith(", products in bf16"), sibling.describe());
+      System.setProperty("rhumb.cuda.precision", "half");
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> Kernels.open(Backend.CUDA, 1))
+              .getMessage();
+      assertEquals("rhumb.cuda.precision=half: fp32 or bf16 is needed", message);
+    } finally {
+      System.clearProperty("rhumb.cuda.precision");
+    }
+  }
+
   private static final SymbolLookup LIBRARY =
       System.getProperty("rhumb.cuda.library") == null
           ? null

@@ -284,6 +284,24 @@ public class Rhumb extends Rhumb$shared {
     public static int RHUMB_SILU() {
         return RHUMB_SILU;
     }
+    private static final int RHUMB_FP32 = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_precision.RHUMB_FP32 = 0
+     * }
+     */
+    public static int RHUMB_FP32() {
+        return RHUMB_FP32;
+    }
+    private static final int RHUMB_BF16 = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum rhumb_precision.RHUMB_BF16 = 1
+     * }
+     */
+    public static int RHUMB_BF16() {
+        return RHUMB_BF16;
+    }
 
     private static class rhumb_version {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -646,6 +664,7 @@ public class Rhumb extends Rhumb$shared {
             Rhumb.C_INT,
             Rhumb.C_INT,
             Rhumb.C_INT,
+            Rhumb.C_INT,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
@@ -672,7 +691,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_gemm$descriptor() {
@@ -682,7 +701,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
      * }
      */
     public static MethodHandle rhumb_gemm$handle() {
@@ -692,7 +711,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
      * }
      */
     public static MemorySegment rhumb_gemm$address() {
@@ -701,16 +720,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * int rhumb_gemm(int precision, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *d_a, int64_t a_stride, const float *d_b, int64_t b_stride, float beta, float *d_c, int64_t c_stride, const float *d_bias, int activation, void *d_scratch, int64_t scratch_bytes, void *stream)
      * }
      */
-    public static int rhumb_gemm(int trans_a, int trans_b, long m, long n, long k, float alpha, MemorySegment d_a, long a_stride, MemorySegment d_b, long b_stride, float beta, MemorySegment d_c, long c_stride, MemorySegment d_bias, int activation, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+    public static int rhumb_gemm(int precision, int trans_a, int trans_b, long m, long n, long k, float alpha, MemorySegment d_a, long a_stride, MemorySegment d_b, long b_stride, float beta, MemorySegment d_c, long c_stride, MemorySegment d_bias, int activation, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
         var mh$ = rhumb_gemm.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_gemm", trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
+                traceDowncall("rhumb_gemm", precision, trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
             }
-            return (int)mh$.invokeExact(trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
+            return (int)mh$.invokeExact(precision, trans_a, trans_b, m, n, k, alpha, d_a, a_stride, d_b, b_stride, beta, d_c, c_stride, d_bias, activation, d_scratch, scratch_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -2176,6 +2195,7 @@ public class Rhumb extends Rhumb$shared {
     private static class rhumb_attention {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
+            Rhumb.C_INT,
             Rhumb.C_LONG,
             Rhumb.C_POINTER,
             Rhumb.C_LONG,
@@ -2205,7 +2225,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_attention$descriptor() {
@@ -2215,7 +2235,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_attention$handle() {
@@ -2225,7 +2245,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_attention$address() {
@@ -2234,16 +2254,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_attention(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
+     * int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, float *d_out, int64_t out_stride, float *d_log_sum_exp, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_attention(long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_attention(int precision, long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_attention.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_attention", sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
+                traceDowncall("rhumb_attention", precision, sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
             }
-            return (int)mh$.invokeExact(sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
+            return (int)mh$.invokeExact(precision, sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -2316,6 +2336,7 @@ public class Rhumb extends Rhumb$shared {
     private static class rhumb_attention_backward {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
+            Rhumb.C_INT,
             Rhumb.C_LONG,
             Rhumb.C_POINTER,
             Rhumb.C_LONG,
@@ -2355,7 +2376,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_attention_backward$descriptor() {
@@ -2365,7 +2386,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_attention_backward$handle() {
@@ -2375,7 +2396,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_attention_backward$address() {
@@ -2384,16 +2405,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_attention_backward(int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k, int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key, int64_t offset, const float *d_out, int64_t out_stride, const float *d_log_sum_exp, const float *d_grad_out, int64_t grad_out_stride, float *d_dq, int64_t dq_stride, float *d_dk, int64_t dk_stride, float *d_dv, int64_t dv_stride, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_attention_backward(long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_grad_out, long grad_out_stride, MemorySegment d_dq, long dq_stride, MemorySegment d_dk, long dk_stride, MemorySegment d_dv, long dv_stride, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_attention_backward(int precision, long sequences, MemorySegment d_offsets, long rows, long heads, long head_width, MemorySegment d_q, long q_stride, MemorySegment d_k, long k_stride, MemorySegment d_v, long v_stride, float p, long key, long offset, MemorySegment d_out, long out_stride, MemorySegment d_log_sum_exp, MemorySegment d_grad_out, long grad_out_stride, MemorySegment d_dq, long dq_stride, MemorySegment d_dk, long dk_stride, MemorySegment d_dv, long dv_stride, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_attention_backward.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_attention_backward", sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
+                traceDowncall("rhumb_attention_backward", precision, sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
             }
-            return (int)mh$.invokeExact(sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
+            return (int)mh$.invokeExact(precision, sequences, d_offsets, rows, heads, head_width, d_q, q_stride, d_k, k_stride, d_v, v_stride, p, key, offset, d_out, out_stride, d_log_sum_exp, d_grad_out, grad_out_stride, d_dq, dq_stride, d_dk, dk_stride, d_dv, dv_stride, d_scratch, scratch_bytes, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -2614,6 +2635,7 @@ public class Rhumb extends Rhumb$shared {
     private static class rhumb_softmax_cross_entropy {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
+            Rhumb.C_INT,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
@@ -2637,7 +2659,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_softmax_cross_entropy$descriptor() {
@@ -2647,7 +2669,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_softmax_cross_entropy$handle() {
@@ -2657,7 +2679,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_softmax_cross_entropy$address() {
@@ -2666,16 +2688,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_softmax_cross_entropy(int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_softmax_cross_entropy(long rows, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_softmax_cross_entropy(int precision, long rows, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_softmax_cross_entropy.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_softmax_cross_entropy", rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+                traceDowncall("rhumb_softmax_cross_entropy", precision, rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
             }
-            return (int)mh$.invokeExact(rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+            return (int)mh$.invokeExact(precision, rows, classes, width, d_h, d_w, d_targets, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -2749,6 +2771,7 @@ public class Rhumb extends Rhumb$shared {
     private static class rhumb_sampled_softmax_cross_entropy {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
+            Rhumb.C_INT,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
             Rhumb.C_LONG,
@@ -2776,7 +2799,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_sampled_softmax_cross_entropy$descriptor() {
@@ -2786,7 +2809,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_sampled_softmax_cross_entropy$handle() {
@@ -2796,7 +2819,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_sampled_softmax_cross_entropy$address() {
@@ -2805,16 +2828,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_sampled_softmax_cross_entropy(int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes, int64_t width, const float *d_h, const float *d_w, const int32_t *d_targets, const int32_t *d_sample, const float *d_bias, const float *d_target_bias, float *d_loss, float *d_dh, float *d_dw, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_sampled_softmax_cross_entropy(long rows, long negatives, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_sample, MemorySegment d_bias, MemorySegment d_target_bias, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_sampled_softmax_cross_entropy(int precision, long rows, long negatives, long classes, long width, MemorySegment d_h, MemorySegment d_w, MemorySegment d_targets, MemorySegment d_sample, MemorySegment d_bias, MemorySegment d_target_bias, MemorySegment d_loss, MemorySegment d_dh, MemorySegment d_dw, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_sampled_softmax_cross_entropy.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_sampled_softmax_cross_entropy", rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+                traceDowncall("rhumb_sampled_softmax_cross_entropy", precision, rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
             }
-            return (int)mh$.invokeExact(rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
+            return (int)mh$.invokeExact(precision, rows, negatives, classes, width, d_h, d_w, d_targets, d_sample, d_bias, d_target_bias, d_loss, d_dh, d_dw, d_scratch, scratch_bytes, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
