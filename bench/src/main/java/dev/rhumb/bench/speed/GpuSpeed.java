@@ -5,12 +5,14 @@ import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.PackedEncoder;
+import dev.rhumb.kernels.Sae;
 import dev.rhumb.kernels.Selection;
 import dev.rhumb.serve.PreparedRequest;
 import dev.rhumb.serve.Recommender;
 import dev.rhumb.steer.Edit;
 import dev.rhumb.steer.Steering;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -19,11 +21,15 @@ import java.util.Locale;
  * Times the GPU's kernels at the shapes that bench/gpu/peers.py gives PyTorch, and prints one JSON
  * object a line: work, shape, who, milliseconds (the median of {@link #SAMPLES}), spread (the
  * widest less the narrowest sample, by the median). A sample is as many runs as take a tenth of a
- * second, put in the stream one after another, from the first launch to the last one's end.
+ * second, put in the stream one after another, from the first launch to the last one's end. Inputs
+ * of encodes and steered decodes are others than those of the run before, as many as pass the
+ * second-level cache.
  */
 public final class GpuSpeed {
   private static final int SAMPLES = 7;
   private static final double SAMPLE_SECONDS = 0.1;
+  private static final long CACHE_BYTES = 128 << 20;
+  private static final int MOST_SETS = 16;
   private static final int REQUESTS = 4000;
 
   private GpuSpeed() {}
@@ -36,10 +42,12 @@ public final class GpuSpeed {
         attempt(task.work(), task.shape(), () -> time(task));
       }
     }
-    if ("TopK encode EXACT_BF16".startsWith(only)) {
-      for (int d : new int[] {64, 256, 768}) {
-        String shape = "B 32768, D " + d + ", F 16384, K 32";
-        attempt("TopK encode EXACT_BF16", shape, () -> encodeBf16(d, 16384, shape));
+    for (Selection selection : Selection.values()) {
+      String work = selection == Selection.EXACT ? "TopK encode" : "TopK encode " + selection;
+      if (work.startsWith(only)) {
+        for (Task.Encode task : encodes()) {
+          attempt(work, task.shape(), () -> encode(work, task, selection));
+        }
       }
     }
     if ("prepared request".startsWith(only)) {
@@ -88,9 +96,8 @@ public final class GpuSpeed {
     }
   }
 
-  private static List<Task> tasks() {
-    Transformer sasrec = new Transformer(3706, 200, 64, 2);
-    List<Task> tasks = new java.util.ArrayList<>();
+  private static List<Task.Encode> encodes() {
+    List<Task.Encode> tasks = new ArrayList<>();
     for (int d : new int[] {64, 256, 768}) {
       for (int f : new int[] {4096, 16384, 65536}) {
         for (int b : new int[] {1, 256, 32768}) {
@@ -98,6 +105,12 @@ public final class GpuSpeed {
         }
       }
     }
+    return tasks;
+  }
+
+  private static List<Task> tasks() {
+    Transformer sasrec = new Transformer(3706, 200, 64, 2);
+    List<Task> tasks = new ArrayList<>();
     tasks.add(new Task.SaeStep(32768, 64, 16384, 32));
     tasks.add(new Task.SaeStep(32768, 256, 16384, 32));
     tasks.add(new Task.TrainingStep(512, sasrec));
@@ -121,30 +134,35 @@ public final class GpuSpeed {
 
   private static void time(Task task) {
     try (Workload workload = new Rhumb(Backend.CUDA).prepare(task, 1)) {
-      measure(task.work(), task.shape(), workload::run, workload::answer);
+      workload.run();
+      task.check(workload.answer());
+      measure(task.work(), task.shape(), workload::finish, workload::run);
     }
   }
 
-  /** The encode by bfloat16 operands, at the shapes of EXACT's. */
-  private static void encodeBf16(int d, int features, String shape) {
-    int rows = 32768;
-    int kept = 32;
+  private static void encode(String work, Task.Encode task, Selection selection) {
+    int rows = task.rows();
+    int d = task.width();
+    int features = task.features();
+    int kept = task.kept();
     try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
         Slots slots = new Slots(kernels)) {
+      Sae sae = kernels.sae();
       Buffer zeros = slots.floats(new float[Math.max(features, d)]);
-      PackedEncoder encoder = slots.owned(kernels.sae().encoder(features, d));
-      kernels.sae().pack(encoder, features, slots.in((long) features * d), zeros, zeros, null, 0);
-      Buffer x = slots.in((long) rows * d);
+      PackedEncoder encoder = slots.owned(sae.encoder(features, d));
+      sae.pack(encoder, features, slots.floats(task.weight()), zeros, zeros, null, 0);
       Buffer values = slots.out((long) rows * kept);
       Buffer indices = slots.outInts((long) rows * kept);
-      measure(
-          "TopK encode EXACT_BF16",
-          shape,
-          () ->
-              kernels
-                  .sae()
-                  .encodeTopK(encoder, rows, kept, Selection.EXACT_BF16, x, d, indices, values),
-          kernels::finish);
+      Runnable[] runs = new Runnable[sets(4L * rows * d)];
+      for (int i = 0; i < runs.length; i++) {
+        Buffer x = i == 0 ? slots.floats(task.x()) : slots.in((long) rows * d);
+        runs[i] = () -> sae.encodeTopK(encoder, rows, kept, selection, x, d, indices, values);
+      }
+      if (selection == Selection.EXACT) {
+        runs[0].run();
+        task.check(Rhumb.top(values, indices, kept));
+      }
+      measure(work, task.shape(), kernels::finish, runs);
     }
   }
 
@@ -154,8 +172,6 @@ public final class GpuSpeed {
     int features = 16384;
     try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
         Slots slots = new Slots(kernels)) {
-      Buffer x = slots.in((long) rows * d);
-      Buffer y = slots.out((long) rows * d);
       Buffer decoder = slots.in((long) features * d);
       Buffer bias = slots.in(d);
       Buffer values = slots.positive((long) rows * kept);
@@ -167,34 +183,42 @@ public final class GpuSpeed {
       for (int e = 0; e < 4; e++) {
         edits.put(e * 509, EditTable.Op.SCALE, 2, 0);
       }
-      measure(
-          "steered decode",
-          shape,
-          () ->
-              kernels
-                  .sae()
-                  .applyEdits(
-                      rows, kept, features, d, indices, values, decoder, bias, x, d, edits, y, d),
-          kernels::finish);
-      measure("copy", shape, () -> y.copyFrom(x), kernels::finish);
+      Runnable[] steer = new Runnable[sets(8L * rows * d)];
+      Runnable[] copy = new Runnable[steer.length];
+      for (int i = 0; i < steer.length; i++) {
+        Buffer x = slots.in((long) rows * d);
+        Buffer y = slots.out((long) rows * d);
+        steer[i] =
+            () ->
+                kernels
+                    .sae()
+                    .applyEdits(
+                        rows, kept, features, d, indices, values, decoder, bias, x, d, edits, y, d);
+        copy[i] = () -> y.copyFrom(x);
+      }
+      measure("steered decode", shape, kernels::finish, steer);
+      measure("copy", shape, kernels::finish, copy);
     }
   }
 
-  private static void measure(String work, String shape, Runnable run, Runnable wait) {
-    for (int i = 0; i < 3; i++) {
-      run.run();
+  /** How many sets of inputs of so many bytes pass the second-level cache, as peers.py has it. */
+  private static int sets(long bytes) {
+    return (int) Math.clamp(Math.ceilDiv(CACHE_BYTES, bytes), 1, MOST_SETS);
+  }
+
+  /** Times the runs, one after another and again from the first. */
+  private static void measure(String work, String shape, Runnable wait, Runnable... runs) {
+    seconds(runs, wait, Math.max(3, runs.length));
+    long count = 1;
+    double once = seconds(runs, wait, count);
+    while (once < SAMPLE_SECONDS / 4 && count < 1 << 20) {
+      count *= 4;
+      once = seconds(runs, wait, count);
     }
-    wait.run();
-    long runs = 1;
-    double once = seconds(run, wait, runs);
-    while (once < SAMPLE_SECONDS / 4 && runs < 1 << 20) {
-      runs *= 4;
-      once = seconds(run, wait, runs);
-    }
-    runs = Math.max(1, Math.round(runs * SAMPLE_SECONDS / once));
+    count = Math.max(1, Math.round(count * SAMPLE_SECONDS / once));
     double[] samples = new double[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
-      samples[i] = 1e3 * seconds(run, wait, runs) / runs;
+      samples[i] = 1e3 * seconds(runs, wait, count) / count;
     }
     Arrays.sort(samples);
     double median = samples[SAMPLES / 2];
@@ -213,10 +237,10 @@ public final class GpuSpeed {
     System.out.flush();
   }
 
-  private static double seconds(Runnable run, Runnable wait, long runs) {
+  private static double seconds(Runnable[] runs, Runnable wait, long count) {
     long start = System.nanoTime();
-    for (long i = 0; i < runs; i++) {
-      run.run();
+    for (long i = 0; i < count; i++) {
+      runs[(int) (i % runs.length)].run();
     }
     wait.run();
     return (System.nanoTime() - start) * 1e-9;

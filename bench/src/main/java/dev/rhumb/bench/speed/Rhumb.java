@@ -166,7 +166,7 @@ public final class Rhumb implements Library {
     };
   }
 
-  private static float[] top(Buffer values, Buffer indices, int k) {
+  static float[] top(Buffer values, Buffer indices, int k) {
     float[] answer = new float[2 * k];
     int[] numbers = new int[k];
     values.get(0, answer, 0, k);
@@ -190,6 +190,11 @@ public final class Rhumb implements Library {
     @Override
     public void run() {
       run.run();
+    }
+
+    @Override
+    public void finish() {
+      slots.kernels.finish();
     }
 
     @Override

@@ -30,6 +30,7 @@ final class Stepper implements Workload {
   private final Semaphore go = new Semaphore(0);
   private final Semaphore done = new Semaphore(0);
   private final Thread thread;
+  private final Kernels kernels;
   private final AutoCloseable owned;
   private volatile Throwable failure;
   private volatile boolean closing;
@@ -47,7 +48,8 @@ final class Stepper implements Workload {
   }
 
   /** Starts a training and waits for its first step. */
-  private Stepper(Consumer<Stepper> training, AutoCloseable owned) {
+  private Stepper(Kernels kernels, Consumer<Stepper> training, AutoCloseable owned) {
+    this.kernels = kernels;
     this.owned = owned;
     thread =
         Thread.ofPlatform()
@@ -89,6 +91,7 @@ final class Stepper implements Workload {
             .withValidation(new Validation(MOST, Validation.Unit.STEPS, Validation.Metric.NDCG));
     Path folder = Folders.temporary();
     return new Stepper(
+        kernels,
         stepper ->
             Trainer.train(
                 kernels,
@@ -123,6 +126,7 @@ final class Stepper implements Workload {
             .withSteps(MOST)
             .withWarmUp(0);
     return new Stepper(
+        kernels,
         stepper ->
             SaeTrainer.train(
                     kernels,
@@ -178,6 +182,12 @@ final class Stepper implements Workload {
     if (failure != null) {
       throw new IllegalStateException("the training ended", failure);
     }
+  }
+
+  /** The training's own thread waits for the next step meanwhile. */
+  @Override
+  public void finish() {
+    kernels.finish();
   }
 
   @Override

@@ -12,6 +12,9 @@ public interface Workload extends AutoCloseable {
   /** Does the work once. */
   void run();
 
+  /** Waits until what {@link #run} began is done; most libraries are done when it returns. */
+  default void finish() {}
+
   /** The answer as the {@link Task} reads it, after at least one run. */
   float[] answer();
 
