@@ -412,6 +412,10 @@ inline double __fma_rn(double x, double y, double z) { return fma(x, y, z); }
 inline double __dadd_rn(double x, double y) { return x + y; }
 inline double __dsub_rn(double x, double y) { return x - y; }
 inline double __dmul_rn(double x, double y) { return x * y; }
+inline float __double2float_ru(double x) {
+  const float nearest = static_cast<float>(x);
+  return static_cast<double>(nearest) < x ? nextafterf(nearest, INFINITY) : nearest;
+}
 // On a GPU, a few units in the last place off.
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline float __expf(float x) { return expf(x); }

@@ -2,44 +2,47 @@
 //
 // Five kernels, then the direct path (encode.cu) for rows that are left:
 //
-//   prepare   one warp a row: c = x - b_dec in bf16, and the row's bound E on how far a bf16 score is from the exact one
-//   scan      (as seed) the greatest score of each group of 8 features in a sample of tiles
+//   prepare   one warp a row: c = x - b_dec in bf16, and the row's norms, by which each feature's error E_f is known
+//   scan      (as seed) the greatest of s_f - E_f, at least, of each group of 8 features in a sample of tiles
 //   seed      one warp a row: the K-th greatest of these, which K features at least reach: the row's first floor
-//   scan      all scores, tile by tile; those that reach the row's floor are appended to the row's candidates. When they
-//             fill up, the warp that owns the row finds the K-th best so far and raises the floor
-//   finish    one warp a row: the K-th best candidate t of all parts, the exact chains of those within 2 E of it, and the
-//             K best of these, sorted
+//   scan      all scores, tile by tile; those that reach the row's floor less E_f are appended to the row's candidates. When
+//             they fill up, the warp that owns the row finds the K-th best s_f - E_f so far and raises the floor
+//   finish    one warp a row: the K-th best s_f - E_f of all parts' candidates, t, the exact chains of those whose s_f + E_f
+//             reaches it, and the K best of these, sorted
 //
-// Why that is exact (RHUMB_EXACT). With |s_f - S_f| <= E for the bf16 score s and the exact score S of every feature, and t
-// the K-th greatest s: K features have S >= t - E, so the K-th greatest S is at least that, so whoever is among the K best
-// has s >= S - E >= t - 2 E. Any lower bound of t serves as well while t is not known. A row for which E cannot be given (not
-// finite, or so large that scores might overflow) or whose candidates do not fit goes to the direct path. No score of a
-// certified row can be NaN.
+// Why that is exact (RHUMB_EXACT). With |s_f - S_f| <= E_f for the bf16 score s and the exact score S of every feature, and t
+// the K-th greatest s_f - E_f: K features have S >= t, so the K-th greatest S is at least t, so whoever is among the K best has
+// s_f + E_f >= S_f >= t. Any lower bound of t serves as well while t is not known, and any upper bound of E_f: while tiles are
+// scanned, that of its panel (ScoreError). Rounding takes nothing from it, since rounding to the nearest keeps the order and S,
+// s and t are floats: fl(s - E) <= S as s - E <= S, and fl(t - E) <= s as t - E <= s. A feature with a huge norm has a huge
+// E_f, but no other has. A row whose scores might overflow or are not finite, or whose candidates do not fit, goes to the direct
+// path. No score of a certified row can be NaN.
 //
-// RHUMB_EXACT_BF16 takes s for the score: the floor is t, and nothing is computed again. The sums are the tensor cores', in
-// an order that depends on the device; a row that is not certified, and calls that do not come here, sum in float32.
+// RHUMB_EXACT_BF16 takes s for the score and 0 for E, and nothing is computed again. The sums are the tensor cores', in an
+// order that depends on the device; a row that is not certified, and calls that do not come here, sum in float32.
 //
-// The bound E (in double, rounded up), with c the row, w a feature, b its bias, c_b and w_b in bf16, u = 2^-24, and norms by
-// Cauchy and Schwarz, over features the greatest (EncoderLimits):
+// The bound E_f (in double, rounded up), with c the row, w the feature, b its bias, c_b and w_b in bf16, u = 2^-24, by Cauchy
+// and Schwarz; n = max(||c||, ||c_b||), W = max(||w||, ||w_b||):
 //
-//   chain      |S - (b + c.w)|       <= g (|b| + ||c|| ||w||), g = D u / (1 - D u): D fused steps, each rounded once
-//   operands   |c_b.w_b - c.w|       <= ||c_b|| ||w_b - w|| + ||c_b - c|| ||w||
-//   sums       |acc - c_b.w_b|       <= D kSumError ||c_b|| ||w_b||
-//   bias       |s - (b + acc)|       <= u (|b| + ||c_b|| ||w_b||), and twice that much again for the rounding of t - 2 E
-//   underflow  2^-125 D (1 + ||w_b|| + ||c_b||): anything subnormal, operand or product or sum, may count as 0
+//   chain      |S - (b + c.w)|       <= g (|b| + n W), g = D u / (1 - D u): D fused steps, each rounded once
+//   operands   |c_b.w_b - c.w|       <= n ||w_b - w|| + ||c_b - c|| W
+//   sums       |acc - c_b.w_b|       <= D kSumError n W
+//   bias       |s - (b + acc)|       <= u (|b| + n W)
+//   underflow  2^-125 D (1 + W + n): anything subnormal, operand or product or sum, may count as 0
 //
-// and a factor of 1 + 2^-8 for all terms of second order and the rounding of E itself.
+// and a factor of 1 + 2^-8 for all terms of second order and the rounding of E itself, which is taken in float32: of a row's
+// n and ||c_b - c||, the rest being the feature's (ScoreError).
 //
 // What bounds the speed, at B 32k, F 16k, D 64 on an H100 (132 multiprocessors of 4 schedulers, 1.7 GHz). The products are
 // 6.9e10 flops: 86 us at the 800 TFLOP/s of wgmma, some 140 at the 62 % of it that mma.sync reaches. Of a warp's unit of
 // 32 x 32 scores the tensor cores take 32 mma of 6.5 cycles = 208; the scheduler issues 32 mma + 8 ldmatrix + 32 additions of
-// the bias + 32 comparisons = 104, so two warps hide one's epilogue behind the other's products. Appending costs some 100 to
+// the bias + 32 comparisons + 16 for the floors less the errors = 120, so two warps hide one's epilogue behind the other's products. Appending costs some 100 to
 // 150 more in a unit that has a candidate, which is most of them at .4 % of the scores: about the tensor cores' own time, not
 // above it. Bytes: W_b is read once by each block of 256 rows, 2 MB x 128 = 270 MB from L2, 50 us, under the products; a
 // ldmatrix of 512 bytes serves 4 mma (8 ldmatrix x 4 cycles x 4 schedulers = 128 of the 208 cycles). The exact chains gather
 // some 40 rows of W a row, 32k x 40 x 256 bytes = 340 MB from L2, 60 us.
 //
-// On a multiprocessor (nvcc 13, sm_90; nothing spills): D 64, 128 registers and 34 KiB of shared memory, two blocks; D 128 to
+// On a multiprocessor (nvcc 13, sm_90; nothing spills): D 64, 128 registers and 37 KiB of shared memory, two blocks; D 128 to
 // 256, rows in up to 128 registers, one block; wider, 128 sums for each thread, one block, and the block's 256 rows stream
 // from L2 beside each tile of 128 features: 24 KiB for 256 x 128 x 32 products, 29 bytes a cycle at the rate of mma.sync,
 // near what L2 gives. Better from D 256 on is wgmma, whose operands come from shared memory by themselves.
@@ -54,27 +57,22 @@ using rhumb::Encoder;
 using rhumb::kAllLanes;
 using rhumb::Key;
 using rhumb::key_of;
+using rhumb::kFeatureTile;
 using rhumb::kNoKey;
+using rhumb::kPanel;
+using rhumb::kSlice;
 using rhumb::kWarp;
-
-// The share of ||c_b|| ||w_b|| that a tensor core's sum over D products may be off, by D. Models that fit what has been
-// measured on Volta to Hopper: products are exact; n >= 4 of them and the accumulator are aligned to the greatest, cut (not
-// rounded) to 24 bits or more, added as integers, and the sum is cut to float32. With M = sum |c_d w_d| <= ||c_b|| ||w_b||,
-// above every partial sum, that is an error under 2^-23 M for each of n + 1 addends and the sum: (n + 2) 2^-23 M for n
-// products, and D / n such steps: D (1 + 2 / n) 2^-23 M, under D 2^-22 M from n = 2 on. Additions rounded to the nearest one
-// after another stay below it too.
-constexpr double kSumError = 0x1p-22;
+using rhumb::ScoreError;
 
 constexpr int kRowTile = 256;                // rows of a block
 constexpr int kBlock = 256;
 constexpr int kWarpRows = 32;                // rows that one warp owns: two of mma's 16
-constexpr int kUnit = 32;                    // features of which a warp looks at the scores at a time
+constexpr int kUnit = kPanel;                // features of which a warp looks at the scores at a time
 constexpr int kUnitTiles = kUnit / 8;
 constexpr int kGroup = 8;                    // features of a seed's group: one lane's share of a unit
 constexpr int kDepth = 32;                   // of the rounded width, what wide rows take at a time
 constexpr int64_t kFewestRows = 128;
 constexpr int64_t kMostKept = 96;            // of 256 candidates that fit
-constexpr int64_t kMostRowWidth = 256;       // up to here a warp keeps its rows in registers
 constexpr int kMostGroups = 256;
 constexpr int64_t kMostBytes = int64_t{1} << 26;  // of candidates, unless one part needs more
 constexpr int kFinishBlock = 128;
@@ -87,11 +85,19 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // What a score must reach that nothing shall: every comparison with it is false.
 __device__ __forceinline__ float out_of_reach() { return __uint_as_float(0x7fc00000u); }
 
-// rounded (padded rows, padded width); margin (padded rows) = 2 E, infinity where there is no certificate; floors (padded
-// rows): from no floor at all, and out of reach where there is no row or no certificate.
+// What a row's errors depend on: its norm, of the greater of exact and bf16, and the norm of what bf16 takes from it. Infinite
+// where there is no certificate.
+using RowNorms = float2;
+
+__device__ __forceinline__ float error_of(const ScoreError &feature, float norm, float rounding) {
+  return fmaf(norm, feature.per_norm, fmaf(rounding, feature.per_rounding, feature.alone));
+}
+
+// rounded (padded rows, padded width), by tiles of kRowTile; norms, floors (padded rows). A floor is none at all to begin with,
+// and out of reach where there is no row or no certificate.
 __global__ void __launch_bounds__(kBlock)
     prepare(Encoder e, int64_t rows, int64_t padded_rows, const float *x, int64_t x_stride, __nv_bfloat16 *rounded,
-            float *margin, float *floors) {
+            RowNorms *norms, float *floors) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t row = (static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x) / kWarp;
   const int64_t padded = rhumb::rounded_width(e.width);
@@ -104,27 +110,25 @@ __global__ void __launch_bounds__(kBlock)
   for (int64_t d = lane; d < padded; d += kWarp) {
     const float c = row < rows && d < e.width ? __fsub_rn(x[row * x_stride + d], e.input_bias[d]) : 0.0f;
     const __nv_bfloat16 b = __float2bfloat16_rn(c);
-    rounded[row * padded + d] = b;
+    rounded[rhumb::tiled<kRowTile>(row, d, padded)] = b;
     const double one = c;
     const double other = __bfloat162float(b);
     exact += one * one;
     near += other * other;
     difference += (other - one) * (other - one);
   }
-  exact = sqrt(rhumb::warp_sum(exact));
-  near = sqrt(rhumb::warp_sum(near));
-  difference = sqrt(rhumb::warp_sum(difference));
+  exact = rhumb::warp_sum(exact);
+  near = rhumb::warp_sum(near);
+  difference = rhumb::warp_sum(difference);
   if (lane == 0) {
-    const rhumb::EncoderLimits w = *e.limits;
-    constexpr double u = 0x1p-24;
-    const double depth = static_cast<double>(padded);
-    const double bound = depth * u / (1 - depth * u) * (w.bias + exact * w.weights) +
-                         near * w.differences + difference * w.weights + depth * kSumError * near * w.rounded +
-                         4 * u * (w.bias + near * w.rounded) + 0x1p-125 * depth * (1 + w.rounded + near);
-    const double most = w.bias + (exact + near) * (w.weights + w.rounded);
-    const bool certified = most < 0x1p100 && bound < 0x1p100;  // false for NaN
-    margin[row] = certified ? static_cast<float>(2 * bound * (1 + 0x1p-8)) : __uint_as_float(0x7f800000u);
-    floors[row] = certified && row < rows ? __uint_as_float(0xff800000u) : out_of_reach();
+    const double norm = sqrt(exact + near);  // of both, so that no NaN is lost
+    const double most = e.limits->bias + (1 + norm) * (1 + e.limits->weights);
+    const bool certified = most < 0x1p100;  // false for NaN
+    constexpr double kUp = 1.0 + 0x1p-30;   // for the roundings of sums and roots
+    const float infinity = __uint_as_float(0x7f800000u);
+    norms[row].x = certified ? __double2float_ru(sqrt(max(exact, near)) * kUp) : infinity;
+    norms[row].y = certified ? __double2float_ru(sqrt(difference) * kUp) : infinity;
+    floors[row] = certified && row < rows ? -infinity : out_of_reach();
   }
 }
 
@@ -174,34 +178,41 @@ __device__ __forceinline__ uint32_t kth_greatest(const uint32_t (&values)[kEach]
   return found;
 }
 
-// What a row's candidates must reach once `t`, in ordered bits, is a lower bound of its K-th greatest score.
-__device__ __forceinline__ float floor_below(uint32_t t, float margin, bool exact) {
-  return exact ? __fsub_rn(rhumb::ordered_score(t), margin) : rhumb::ordered_score(t);
+// Whether a candidate may be among the best of its row, whose K-th greatest score is `floor` at least.
+__device__ __forceinline__ bool may_reach(const Encoder &e, Key key, float norm, float rounding, bool exact, float floor) {
+  const float error = exact ? error_of(e.errors[rhumb::key_index(key)], norm, rounding) : 0.0f;
+  return rhumb::key_score(key) >= __fsub_rn(floor, error);
 }
 
 // Leaves of keys[0 .. n - 1] (n <= 32 kEach) those that may be among the `kept` best of their row, in front, and returns how
-// many. EXACT: whoever reaches t - 2 E, t being the K-th greatest score. EXACT_BF16: the K best. *floor is raised to what
-// others must reach.
+// many. EXACT: whoever may reach t, the K-th greatest of what is at least their exact score. EXACT_BF16: the K best. *floor is
+// raised to t.
 template <int kEach>
-__device__ __forceinline__ int shrink(Key *keys, int n, int kept, float margin, bool exact, float *floor) {
+__device__ __forceinline__ int shrink(const Encoder &e, Key *keys, int n, int kept, float norm, float rounding, bool exact,
+                                      float *floor) {
   if (n < kept) {
     return n;
   }
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  Key mine[kEach];
   uint32_t scores[kEach];
 #pragma unroll
   for (int i = 0; i < kEach; i++) {
     const int at = i * kWarp + lane;
-    mine[i] = at < n ? keys[at] : kNoKey;
-    scores[i] = static_cast<uint32_t>(mine[i] >> 32);
+    scores[i] = 0;
+    __syncwarp();  // one after another: all at once would take more registers than there are
+    if (at < n) {
+      const Key key = keys[at];
+      scores[i] = static_cast<uint32_t>(key >> 32);
+      if (exact) {
+        const float error = error_of(e.errors[rhumb::key_index(key)], norm, rounding);
+        scores[i] = rhumb::ordered_bits(__fsub_rn(rhumb::key_score(key), error));
+      }
+    }
   }
   const uint32_t t = kth_greatest<kEach>(scores, n, kept);
   Key least = static_cast<Key>(t) << 32;  // below every key whose score is t
-  *floor = fmaxf(*floor, floor_below(t, margin, exact));
-  if (exact) {
-    least = key_of(*floor, 0xffffffffu);
-  } else {
+  *floor = fmaxf(*floor, rhumb::ordered_score(t));
+  if (!exact) {
     int above = 0;
     int reach = 0;
 #pragma unroll
@@ -212,26 +223,24 @@ __device__ __forceinline__ int shrink(Key *keys, int n, int kept, float margin, 
     above = __reduce_add_sync(kAllLanes, above);
     reach = __reduce_add_sync(kAllLanes, reach);
     if (reach > kept) {  // of those that tie at t, the first
-      uint32_t ties[kEach];
 #pragma unroll
       for (int i = 0; i < kEach; i++) {
-        ties[i] = scores[i] == t ? static_cast<uint32_t>(mine[i]) : 0;  // 0 of no feature: ~index, and there are fewer
+        // 0 of no feature: ~index, and there are fewer.
+        scores[i] = scores[i] == t ? static_cast<uint32_t>(keys[i * kWarp + lane]) : 0;
       }
-      least |= kth_greatest<kEach>(ties, n, kept - above);
+      least |= kth_greatest<kEach>(scores, n, kept - above);
     }
   }
-  __syncwarp();  // everyone has read
   int left = 0;
-#pragma unroll
-  for (int i = 0; i < kEach; i++) {
-    if (i * kWarp < n) {
-      const bool stays = mine[i] >= least && mine[i] != kNoKey;
-      const unsigned staying = __ballot_sync(kAllLanes, stays);
-      if (stays) {
-        keys[left + __popc(staying & ((1u << lane) - 1))] = mine[i];
-      }
-      left += __popc(staying);
+#pragma unroll 1
+  for (int first = 0; first < n; first += kWarp) {
+    const Key key = first + lane < n ? keys[first + lane] : kNoKey;
+    const bool stays = key != kNoKey && (exact ? may_reach(e, key, norm, rounding, exact, *floor) : key >= least);
+    const unsigned staying = __ballot_sync(kAllLanes, stays);  // everyone has read what is now written over
+    if (stays) {
+      keys[left + __popc(staying & ((1u << lane) - 1))] = key;
     }
+    left += __popc(staying);
   }
   __syncwarp();
   return left;
@@ -239,8 +248,7 @@ __device__ __forceinline__ int shrink(Key *keys, int n, int kept, float margin, 
 
 // The seed's floors, from greatest (padded rows, groups): K groups, and so K features, reach the K-th greatest.
 __global__ void __launch_bounds__(kBlock)
-    seed_floors(int64_t padded_rows, int groups, int kept, bool exact, const float *greatest, const float *margin,
-                float *floors) {
+    seed_floors(int64_t padded_rows, int groups, int kept, const float *greatest, float *floors) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t row = (static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x) / kWarp;
   if (row >= padded_rows || floors[row] != floors[row]) {
@@ -254,22 +262,22 @@ __global__ void __launch_bounds__(kBlock)
   }
   const uint32_t t = kth_greatest<kMostGroups / kWarp>(values, groups, kept);
   if (lane == 0) {
-    floors[row] = floor_below(t, margin[row], exact);
+    floors[row] = rhumb::ordered_score(t);
   }
 }
 
 // --- scan ----------------------------------------------------------------------------------------------------------------
 
 struct Scan {
-  const __nv_bfloat16 *x;  // (padded rows, padded width)
-  const float *margin;     // (padded rows)
+  const __nv_bfloat16 *x;  // (padded rows, padded width), by tiles of kRowTile
+  const RowNorms *norms;   // (padded rows)
   const float *floors;     // (padded rows) to start from
   int64_t padded_width;
   int kept;
   bool exact;
-  int64_t tiles;      // of features, that are scanned: tile i is i * step
-  int64_t step;
-  int64_t per_part;   // tiles of part blockIdx.y
+  int tiles;          // of kFeatureTile features, that are scanned: tile i is i * step
+  int step;
+  int per_part;       // tiles of part blockIdx.y
   int groups;         // of a row in the seed
   float *greatest;    // (padded rows, groups), of the seed
   int capacity;       // of a row's candidates in one part
@@ -277,18 +285,18 @@ struct Scan {
   int *counts;        // (padded rows, parts); -1: they did not fit
 };
 
-// kSteps: the padded width / 16 where a warp keeps its rows in registers; 0: wider rows, which stream through shared memory
-// beside the weights.
+// By mma.sync. kSteps: the padded width / 16 where a warp keeps its rows in registers; 0: wider rows, which stream through
+// shared memory beside the weights.
 template <int kSteps>
 struct Shape {
   static constexpr bool kWide = kSteps == 0;
-  static constexpr int kTile = kWide ? 128 : 64;                   // features of a tile
+  static constexpr int kTile = kWide ? kFeatureTile : kFeatureTile / 2;  // features of a stage
   static constexpr int kStepWidth = kWide ? kDepth : 16 * kSteps;  // of a stage
   static constexpr int kStages = kSteps == 4 ? 4 : kSteps > 8 ? 2 : 3;  // a tile of many weights hides the next one's way
   static constexpr int kUnits = kTile / kUnit;
   static constexpr int kLive = kWide ? kUnits : 1;  // units of which a warp holds the scores at once
   static constexpr int kWeightBytes = kTile * kStepWidth * 2;
-  static constexpr int kBiasBytes = kTile * 4;
+  static constexpr int kBiasBytes = kTile * 4 + kTile / kPanel * static_cast<int>(sizeof(ScoreError));  // and errors
   static constexpr int kRowBytes = kWide ? kRowTile * kStepWidth * 2 : 0;
   static constexpr int kStageBytes = kWeightBytes + kBiasBytes + kRowBytes;
   static constexpr int kSharedBytes = kStages * kStageBytes;
@@ -296,56 +304,89 @@ struct Shape {
   static constexpr int kBlocksAtOnce = kSteps == 4 ? 2 : 1;  // on a multiprocessor, by registers
 };
 
-// Where 8 bf16 from column 8 `unit` of a tile's row lie, in 16-byte units: rows are turned against each other so that the 8
-// rows that ldmatrix reads together lie in 8 different groups of banks, of which there are 8 in 128 bytes: a row, or two.
-template <int kWidth>
+// Where 8 bf16 from column 8 `unit` of a stage's row lie, in 16-byte units: as in a packed tile (rhumb::tiled), or for kDepth
+// columns turned by the row in the same way. The 8 rows that ldmatrix reads together lie in 8 different groups of banks.
+template <int kWidth, int kRows>
 __device__ __forceinline__ int turned(int row, int unit) {
-  static_assert(kWidth == 32 || kWidth % 64 == 0);
-  return kWidth == 32 ? row * 4 + (unit ^ (row / 2 & 3)) : row * (kWidth / 8) + ((unit & ~7) | ((unit ^ row) & 7));
+  static_assert(kWidth == 32 || kWidth % kSlice == 0);
+  return kWidth == 32 ? row * 4 + (unit ^ (row / 2 & 3)) : (unit / 8 * kRows + row) * 8 + ((unit ^ row) & 7);
 }
 
-// Starts the copies of `rows` x kWidth from a matrix of the given stride.
-template <int kWidth>
-__device__ __forceinline__ void copy_tile(unsigned char *to, const __nv_bfloat16 *from, int64_t stride, int rows) {
-  constexpr int kUnits = kWidth / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * kUnits; i += kBlock) {
-    const int row = i / kUnits;
-    const int unit = i % kUnits;
-    rhumb::cp_async_16(to + turned<kWidth>(row, unit) * 16, from + row * stride + unit * 8, true);
+// Starts the copies of kRows rows from row `first` of a tile of kTileRows: kWidth columns from `column` on.
+template <int kWidth, int kRows, int kTileRows>
+__device__ __forceinline__ void copy_tile(unsigned char *to, const __nv_bfloat16 *tile, int first, int column) {
+  const unsigned char *from = reinterpret_cast<const unsigned char *>(tile + column / kSlice * (kTileRows * kSlice));
+  if (kWidth == 32) {
+    const int half = column % kSlice / 8;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * 4; i += kBlock) {
+      const int row = i / 4;
+      rhumb::cp_async_16(to + turned<kWidth, kRows>(row, i % 4) * 16,
+                         from + ((first + row) * 8 + ((half + i % 4) ^ (row & 7))) * 16, true);
+    }
+  } else {
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kWidth / 8; i += kBlock) {
+      const int block = i / (kRows * 8);
+      rhumb::cp_async_16(to + i * 16, from + ((block * kTileRows + first) * 8 + i % (kRows * 8)) * 16, true);
+    }
   }
 }
 
-// The rows' state, in shared memory; each row is one warp's own.
-struct RowState {
-  float floor[kRowTile];   // what a score must reach; NaN: nothing does
-  float margin[kRowTile];
-  int count[kRowTile];     // of candidates; below 0: they did not fit
+// A row's state, in shared memory; each row is one warp's own.
+struct alignas(16) RowState {
+  float floor;     // what an exact score must reach; NaN: nothing does
+  float norm;      // RowNorms
+  float rounding;
+  int count;       // of candidates; below 0: they did not fit
 };
 
-// The candidates among 32 rows x 32 features: acc[m][n] as mma leaves them, plus the bias, against floors[m][half].
-__device__ __forceinline__ void append(const Scan &scan, RowState &state, float (&acc)[2][kUnitTiles][4],
-                                       const float *bias, int64_t feature, float (&floors)[2][2]) {
+__device__ __forceinline__ RowState begin_row(const Scan &scan, int64_t row) {
+  const RowNorms norms = scan.norms[row];
+  return {scan.floors[row], norms.x, norms.y, 0};
+}
+
+// A warp's 16 kParts rows x kUnit features: acc[m][n] as mma leaves them, with the bias to be added, for rows from first_row of
+// the block's tile on. state (kRowTile); bias, error: those of the unit.
+template <int kParts>
+using Unit = float[kParts][kUnitTiles][4];
+
+// Appends the candidates of unit `unit` of all.
+template <int kParts>
+__device__ __forceinline__ void append(const Encoder &e, const Scan &scan, RowState *state, int first_row,
+                                       Unit<kParts> &acc, const float *bias, const ScoreError &error, int unit) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
   const int64_t tile_row = static_cast<int64_t>(blockIdx.x) * kRowTile;
-  bool hits[2][2] = {};
+  float reach[kParts][2];  // what a score must, by the panel's greatest error
+  bool hits[kParts][2] = {};
+#pragma unroll
+  for (int m = 0; m < kParts; m++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const RowState row = state[first_row + m * 16 + half * 8 + lane / 4];
+      reach[m][half] = scan.exact ? __fsub_rn(row.floor, error_of(error, row.norm, row.rounding)) : row.floor;
+    }
+  }
 #pragma unroll
   for (int n = 0; n < kUnitTiles; n++) {
     const float2 b = *reinterpret_cast<const float2 *>(bias + n * 8 + lane % 4 * 2);
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < kParts; m++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         acc[m][n][i] = __fadd_rn(acc[m][n][i], i % 2 == 0 ? b.x : b.y);
-        hits[m][i / 2] |= acc[m][n][i] >= floors[m][i / 2];
+        hits[m][i / 2] |= acc[m][n][i] >= reach[m][i / 2];
       }
     }
   }
-  if (!__any_sync(kAllLanes, hits[0][0] || hits[0][1] || hits[1][0] || hits[1][1])) {
+  bool any = false;
+#pragma unroll
+  for (int m = 0; m < kParts; m++) {
+    any = any || hits[m][0] || hits[m][1];
+  }
+  if (!__any_sync(kAllLanes, any)) {
     return;
   }
 #pragma unroll
-  for (int m = 0; m < 2; m++) {
+  for (int m = 0; m < kParts; m++) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       if (hits[m][half]) {
@@ -356,10 +397,10 @@ __device__ __forceinline__ void append(const Scan &scan, RowState &state, float 
 #pragma unroll
           for (int i = 0; i < 2; i++) {
             const float score = acc[m][n][half * 2 + i];
-            if (score >= floors[m][half]) {
+            if (score >= reach[m][half]) {
               // A unit adds 32 at most, and that many places are free.
-              const uint32_t place = static_cast<uint32_t>(feature + n * 8 + lane % 4 * 2 + i);
-              to[atomicAdd(&state.count[row], 1)] = key_of(score, place);
+              const uint32_t place = static_cast<uint32_t>(unit * kUnit + n * 8 + lane % 4 * 2 + i);
+              to[atomicAdd(&state[row].count, 1)] = key_of(score, place);
             }
           }
         }
@@ -367,15 +408,14 @@ __device__ __forceinline__ void append(const Scan &scan, RowState &state, float 
     }
   }
   __syncwarp();
-  unsigned full = __ballot_sync(kAllLanes, state.count[first_row + lane] > scan.capacity - kUnit);
-  if (full == 0) {
-    return;
-  }
+  unsigned full =
+      __ballot_sync(kAllLanes, lane < 16 * kParts && state[first_row + lane].count > scan.capacity - kUnit);
   for (; full != 0; full &= full - 1) {
     const int row = first_row + __ffs(static_cast<int>(full)) - 1;
     Key *keys = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * scan.capacity;
-    float floor = state.floor[row];
-    int left = shrink<kMostGroups / kWarp>(keys, state.count[row], scan.kept, state.margin[row], scan.exact, &floor);
+    const RowState of = state[row];
+    float floor = of.floor;
+    int left = shrink<kMostGroups / kWarp>(e, keys, of.count, scan.kept, of.norm, of.rounding, scan.exact, &floor);
     if (left > scan.capacity - kUnit) {
       left = -1;
       floor = out_of_reach();
@@ -384,28 +424,22 @@ __device__ __forceinline__ void append(const Scan &scan, RowState &state, float 
     }
     __syncwarp();
     if (lane == 0) {
-      state.count[row] = left;
-      state.floor[row] = floor;
+      state[row].count = left;
+      state[row].floor = floor;
     }
   }
   __syncwarp();
-#pragma unroll
-  for (int m = 0; m < 2; m++) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      floors[m][half] = state.floor[first_row + m * 16 + half * 8 + lane / 4];
-    }
-  }
 }
 
-// The greatest of each lane's 8 features of a unit, for each of its rows. unit: which of the sample.
-__device__ __forceinline__ void keep_greatest(const Scan &scan, const float (&acc)[2][kUnitTiles][4], const float *bias,
-                                              int64_t unit) {
+// What the greatest of each lane's 8 features reaches at least, for each of its rows. unit: which of the sample.
+template <int kParts>
+__device__ __forceinline__ void keep_greatest(const Scan &scan, const RowState *state, int first_row,
+                                              const Unit<kParts> &acc, const float *bias, const ScoreError &error,
+                                              int unit) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
-  float most[2][2];
+  float most[kParts][2];
 #pragma unroll
-  for (int m = 0; m < 2; m++) {
+  for (int m = 0; m < kParts; m++) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       most[m][half] = __uint_as_float(0xff800000u);
@@ -415,7 +449,7 @@ __device__ __forceinline__ void keep_greatest(const Scan &scan, const float (&ac
   for (int n = 0; n < kUnitTiles; n++) {
     const float2 b = *reinterpret_cast<const float2 *>(bias + n * 8 + lane % 4 * 2);
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < kParts; m++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {  // fmaxf leaves out the NaN of places that hold no feature
         most[m][i / 2] = fmaxf(most[m][i / 2], __fadd_rn(acc[m][n][i], i % 2 == 0 ? b.x : b.y));
@@ -423,11 +457,14 @@ __device__ __forceinline__ void keep_greatest(const Scan &scan, const float (&ac
     }
   }
 #pragma unroll
-  for (int m = 0; m < 2; m++) {
+  for (int m = 0; m < kParts; m++) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + m * 16 + half * 8 + lane / 4;
-      scan.greatest[row * scan.groups + unit * (kUnit / kGroup) + lane % 4] = most[m][half];
+      const int of_tile = first_row + m * 16 + half * 8 + lane / 4;
+      const RowState of = state[of_tile];
+      const float least = scan.exact ? __fsub_rn(most[m][half], error_of(error, of.norm, of.rounding)) : most[m][half];
+      const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + of_tile;
+      scan.greatest[row * scan.groups + unit * (kUnit / kGroup) + lane % 4] = least;
     }
   }
 }
@@ -435,27 +472,33 @@ __device__ __forceinline__ void keep_greatest(const Scan &scan, const float (&ac
 template <int kSteps, bool kSeed>
 __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_tiles(Encoder e, Scan scan) {
   using S = Shape<kSteps>;
-  RHUMB_DYNAMIC_SHARED(unsigned char, stages);  // (kStages) of weights, bias, and where rows are wide a part of them
-  __shared__ RowState state;
+  RHUMB_DYNAMIC_SHARED(unsigned char, stages);  // (kStages) of weights, bias, errors, and of wide rows a part of them
+  __shared__ RowState state[kRowTile];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int first_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
   const __nv_bfloat16 *x = scan.x + static_cast<int64_t>(blockIdx.x) * kRowTile * scan.padded_width;
-  const int64_t first_tile = blockIdx.y * scan.per_part;
-  const int64_t tiles = min(scan.per_part, scan.tiles - first_tile);
-  const int depths = S::kWide ? static_cast<int>(scan.padded_width / kDepth) : 1;  // stages of one tile
-  const int64_t steps = tiles * depths;
+  const int first_tile = static_cast<int>(blockIdx.y) * scan.per_part;
+  const int tiles = min(scan.per_part, scan.tiles - first_tile);
+  // Stages of one tile: parts of its width, or of its features.
+  const int depths = S::kWide ? static_cast<int>(scan.padded_width / kDepth) : kFeatureTile / S::kTile;
+  const int steps = tiles * depths;
 
-  const auto fetch = [&](int64_t s) {
+  const auto fetch = [&](int s) {
     if (s < steps) {
       unsigned char *stage = stages + s % S::kStages * S::kStageBytes;
-      const int64_t feature = (first_tile + s / depths) * scan.step * S::kTile;
-      const int64_t column = s % depths * S::kStepWidth;
-      copy_tile<S::kStepWidth>(stage, e.rounded + feature * scan.padded_width + column, scan.padded_width, S::kTile);
-      if (static_cast<int>(threadIdx.x) < S::kTile / 4) {
-        rhumb::cp_async_16(stage + S::kWeightBytes + threadIdx.x * 16, e.bias + feature + threadIdx.x * 4, true);
+      const int64_t tile = static_cast<int64_t>(first_tile + s / depths) * scan.step * kFeatureTile;
+      const int first = S::kWide ? 0 : s % depths * S::kTile;
+      const int column = S::kWide ? s % depths * kDepth : 0;
+      copy_tile<S::kStepWidth, S::kTile, kFeatureTile>(stage, e.rounded + tile * scan.padded_width, first, column);
+      const int at = static_cast<int>(threadIdx.x);
+      unsigned char *rest = stage + S::kWeightBytes + at * 16;
+      if (at < S::kTile / 4) {
+        rhumb::cp_async_16(rest, e.bias + tile + first + at * 4, true);
+      } else if (at < S::kTile / 4 + S::kUnits) {
+        rhumb::cp_async_16(rest, e.panel_errors + (tile + first) / kPanel + at - S::kTile / 4, true);
       }
       if (S::kWide) {
-        copy_tile<S::kStepWidth>(stage + S::kWeightBytes + S::kBiasBytes, x + column, scan.padded_width, kRowTile);
+        copy_tile<S::kStepWidth, kRowTile, kRowTile>(stage + S::kWeightBytes + S::kBiasBytes, x, 0, column);
       }
     }
     rhumb::cp_async_commit();
@@ -472,41 +515,30 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
       for (int m = 0; m < 2; m++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-          const int row = first_row + m * 16 + i % 2 * 8 + lane / 4;
-          const int column = k * 16 + i / 2 * 8 + lane % 4 * 2;
-          rows[k][m][i] = *reinterpret_cast<const uint32_t *>(x + row * scan.padded_width + column);
+          // rhumb::tiled, with only the part that differs between lanes not known to the compiler
+          const int row = k / 4 * kRowTile + first_row + m * 16 + i % 2 * 8 + lane / 4;
+          const int unit = (k % 4 * 2 + i / 2) ^ lane / 4;
+          rows[k][m][i] = *reinterpret_cast<const uint32_t *>(x + row * kSlice + unit * 8 + lane % 4 * 2);
         }
       }
     }
   }
-  float floors[2][2] = {};
-  if (!kSeed) {
-    const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + lane;
-    state.floor[first_row + lane] = scan.floors[row];
-    state.margin[first_row + lane] = scan.margin[row];
-    state.count[first_row + lane] = 0;
-    __syncwarp();
-#pragma unroll
-    for (int m = 0; m < 2; m++) {
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        floors[m][half] = state.floor[first_row + m * 16 + half * 8 + lane / 4];
-      }
-    }
-  }
+  state[first_row + lane] = begin_row(scan, static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + lane);
+  __syncwarp();
 
   float acc[S::kLive][2][kUnitTiles][4];
-  for (int64_t s = 0; s < steps; s++) {
+  for (int s = 0; s < steps; s++) {
     rhumb::cp_async_wait<S::kStages - 2>();
     __syncthreads();  // stage s has come for all, and nobody reads stage s - 1 any more
     fetch(s + S::kStages - 1);
     const unsigned char *stage = stages + s % S::kStages * S::kStageBytes;
     const unsigned char *wide_rows = stage + S::kWeightBytes + S::kBiasBytes;
     const float *bias = reinterpret_cast<const float *>(stage + S::kWeightBytes);
-    const int64_t tile = first_tile + s / depths;
-    const int64_t feature = tile * scan.step * S::kTile;
-    const bool begins = s % depths == 0;
-    const bool ends = s % depths == depths - 1;
+    const ScoreError *errors = reinterpret_cast<const ScoreError *>(bias + S::kTile);
+    const int tile = first_tile + s / depths;
+    const int first_unit = S::kWide ? 0 : s % depths * S::kUnits;
+    const bool begins = !S::kWide || s % depths == 0;
+    const bool ends = !S::kWide || s % depths == depths - 1;
     constexpr int kTurns = S::kUnits / S::kLive;
 #pragma unroll 1
     for (int turn = 0; turn < kTurns; turn++) {
@@ -523,7 +555,7 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
         for (int m = 0; m < 2; m++) {
           if constexpr (S::kWide) {
             const int row = first_row + m * 16 + lane % 16;
-            rhumb::ldmatrix_x4(a[m], wide_rows + turned<S::kStepWidth>(row, 2 * k + lane / 16) * 16);
+            rhumb::ldmatrix_x4(a[m], wide_rows + turned<S::kStepWidth, kRowTile>(row, 2 * k + lane / 16) * 16);
           } else {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
@@ -538,7 +570,7 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
             // Two of mma's B at once: lanes 0 to 15 give the first 8 features, 16 to 31 the next.
             const int row = (turn * S::kLive + unit) * kUnit + pair * 16 + lane / 16 * 8 + lane % 8;
             uint32_t w[4];
-            rhumb::ldmatrix_x4(w, stage + turned<S::kStepWidth>(row, 2 * k + lane / 8 % 2) * 16);
+            rhumb::ldmatrix_x4(w, stage + turned<S::kStepWidth, S::kTile>(row, 2 * k + lane / 8 % 2) * 16);
             const uint32_t b[2][2] = {{w[0], w[1]}, {w[2], w[3]}};
 #pragma unroll
             for (int n = 0; n < 2; n++) {
@@ -553,11 +585,14 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
       if (ends) {
 #pragma unroll
         for (int unit = 0; unit < S::kLive; unit++) {
-          const int of_tile = turn * S::kLive + unit;
+          const int of_stage = turn * S::kLive + unit;
+          const int of_tile = first_unit + of_stage;
           if (kSeed) {
-            keep_greatest(scan, acc[unit], bias + of_tile * kUnit, tile * S::kUnits + of_tile);
+            keep_greatest<2>(scan, state, first_row, acc[unit], bias + of_stage * kUnit, errors[of_stage],
+                             tile * (kFeatureTile / kUnit) + of_tile);
           } else {
-            append(scan, state, acc[unit], bias + of_tile * kUnit, feature + of_tile * kUnit, floors);
+            append<2>(e, scan, state, first_row, acc[unit], bias + of_stage * kUnit, errors[of_stage],
+                      tile * scan.step * (kFeatureTile / kUnit) + of_tile);
           }
         }
       }
@@ -567,7 +602,7 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
   if (!kSeed) {
     __syncwarp();
     const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row + lane;
-    scan.counts[row * gridDim.y + blockIdx.y] = state.count[first_row + lane];
+    scan.counts[row * gridDim.y + blockIdx.y] = state[first_row + lane].count;
   }
 }
 
@@ -577,7 +612,7 @@ struct Finish {
   const float *x;  // (rows, width)
   int64_t x_stride;
   int64_t rows;
-  const float *margin;    // (padded rows)
+  const RowNorms *norms;  // (padded rows)
   int parts;
   int capacity;
   const Key *candidates;  // (padded rows, parts, capacity)
@@ -620,9 +655,9 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
   }
   Key *keys = shared + warp * (kListed + (e.width + 1) / 2);
   float *centred = reinterpret_cast<float *>(keys + kListed);
-  const float margin = of.margin[row];
+  const RowNorms norms = of.norms[row];
   const int *counts = of.counts + row * of.parts;
-  bool good = margin < __uint_as_float(0x7f800000u);
+  bool good = norms.x < __uint_as_float(0x7f800000u);
   for (int part = lane; part < of.parts; part += kWarp) {
     good = good && counts[part] >= 0;
   }
@@ -636,7 +671,7 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
     const int count = counts[part];
     for (int first = 0; good && first < count; first += kWarp) {
       const Key key = first + lane < count ? from[first + lane] : kNoKey;
-      const bool reaches = key != kNoKey && rhumb::key_score(key) >= floor;
+      const bool reaches = key != kNoKey && may_reach(e, key, norms.x, norms.y, of.exact, floor);
       const unsigned reaching = __ballot_sync(kAllLanes, reaches);
       if (reaches) {
         keys[n + __popc(reaching & ((1u << lane) - 1))] = key;
@@ -644,14 +679,14 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
       n += __popc(reaching);
       if (n > kListed - kWarp) {
         __syncwarp();
-        n = shrink<kListed / kWarp>(keys, n, of.kept, margin, of.exact, &floor);
+        n = shrink<kListed / kWarp>(e, keys, n, of.kept, norms.x, norms.y, of.exact, &floor);
         good = n <= kListed - kWarp;
       }
     }
   }
   __syncwarp();
   if (good) {
-    n = shrink<kListed / kWarp>(keys, n, of.kept, margin, of.exact, &floor);
+    n = shrink<kListed / kWarp>(e, keys, n, of.kept, norms.x, norms.y, of.exact, &floor);
     good = n >= of.kept;
   }
   if (!good) {
@@ -688,8 +723,7 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
 struct Plan {
   int64_t padded_width;
   int64_t padded_rows;
-  int tile;
-  int64_t tiles;
+  int64_t tiles;  // of kFeatureTile features
   int64_t parts;
   int64_t per_part;
   int64_t seed_tiles;  // 0: no seed
@@ -698,7 +732,7 @@ struct Plan {
   int64_t seed_per_part;
   int capacity;
   __nv_bfloat16 *x;
-  float *margin;
+  RowNorms *norms;
   float *floors;
   float *greatest;
   Key *candidates;
@@ -713,14 +747,12 @@ Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scr
   p.padded_width = rhumb::rounded_width(width);
   const int64_t row_tiles = ceil_div(rows, kRowTile);
   p.padded_rows = row_tiles * kRowTile;
-  const bool wide = p.padded_width > kMostRowWidth;
-  p.tile = wide ? Shape<0>::kTile : Shape<4>::kTile;
-  p.tiles = ceil_div(features, p.tile);
+  p.tiles = ceil_div(features, kFeatureTile);
   // Two blocks for each of an H100's 132 multiprocessors where two fit on one; the shape alone decides, not the device.
   const int64_t blocks = p.padded_width == 64 ? 264 : 132;
   p.capacity = kept <= 32 ? 128 : 256;
   const int64_t by_bytes = kMostBytes / (p.padded_rows * p.capacity * static_cast<int64_t>(sizeof(Key)));
-  const int64_t by_tiles = p.tiles * p.tile / 256;
+  const int64_t by_tiles = p.tiles * kFeatureTile / 256;
   int64_t parts = blocks / row_tiles;
   parts = parts < by_bytes ? parts : by_bytes;
   parts = parts < by_tiles ? parts : by_tiles;
@@ -730,7 +762,7 @@ Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scr
   // A sample of an eighth of the features or so, in groups of 8: between 2 K of them and what fits.
   const int64_t sample = features >= 16384 ? 2048 : features >= 4096 ? 1024 : features >= 2048 ? 512 : 0;
   if (sample / kGroup >= kept) {
-    p.seed_tiles = sample / p.tile;
+    p.seed_tiles = sample / kFeatureTile;
     p.seed_step = p.tiles / p.seed_tiles;
     const int64_t seed_parts = blocks / row_tiles;
     p.seed_per_part = ceil_div(p.seed_tiles, seed_parts < 1 ? 1 : seed_parts < p.seed_tiles ? seed_parts : p.seed_tiles);
@@ -738,9 +770,9 @@ Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scr
   }
   rhumb::Scratch cut(scratch);
   p.x = cut.take<__nv_bfloat16>(p.padded_rows * p.padded_width);
-  p.margin = cut.take<float>(p.padded_rows);
+  p.norms = cut.take<RowNorms>(p.padded_rows);
   p.floors = cut.take<float>(p.padded_rows);
-  p.greatest = cut.take<float>(p.padded_rows * p.seed_tiles * p.tile / kGroup);
+  p.greatest = cut.take<float>(p.padded_rows * p.seed_tiles * kFeatureTile / kGroup);
   p.candidates = cut.take<Key>(p.padded_rows * p.parts * p.capacity);
   p.counts = cut.take<int>(p.padded_rows * p.parts);
   p.left = cut.take<int32_t>(rows);
@@ -800,40 +832,40 @@ int rhumb::encode_certified(const char *call, const Encoder &e, const TopKCall &
     return check(error, call);
   }
   const dim3 warps(static_cast<unsigned>(ceil_div(p.padded_rows, kBlock / kWarp)));
-  RHUMB_LAUNCH(prepare, warps, dim3(kBlock), 0, stream, e, of.rows, p.padded_rows, of.x, of.x_stride, p.x, p.margin, p.floors);
+  RHUMB_LAUNCH(prepare, warps, dim3(kBlock), 0, stream, e, of.rows, p.padded_rows, of.x, of.x_stride, p.x, p.norms, p.floors);
   error = cudaGetLastError();
   const int64_t row_tiles = p.padded_rows / kRowTile;
   Scan scan{};
   scan.x = p.x;
-  scan.margin = p.margin;
+  scan.norms = p.norms;
   scan.floors = p.floors;
   scan.padded_width = p.padded_width;
   scan.kept = static_cast<int>(of.kept);
   scan.exact = of.selection == RHUMB_EXACT;
-  scan.groups = static_cast<int>(p.seed_tiles * p.tile / kGroup);
+  scan.groups = static_cast<int>(p.seed_tiles * kFeatureTile / kGroup);
   scan.greatest = p.greatest;
   scan.capacity = p.capacity;
   scan.candidates = p.candidates;
   scan.counts = p.counts;
   if (error == cudaSuccess && p.seed_tiles > 0) {
-    scan.tiles = p.seed_tiles;
-    scan.step = p.seed_step;
-    scan.per_part = p.seed_per_part;
+    scan.tiles = static_cast<int>(p.seed_tiles);
+    scan.step = static_cast<int>(p.seed_step);
+    scan.per_part = static_cast<int>(p.seed_per_part);
     error = launch_scan<true>(e, scan, row_tiles, p.seed_parts, stream);
     if (error == cudaSuccess) {
-      RHUMB_LAUNCH(seed_floors, warps, dim3(kBlock), 0, stream, p.padded_rows, scan.groups, scan.kept, scan.exact,
-                   p.greatest, p.margin, p.floors);
+      RHUMB_LAUNCH(seed_floors, warps, dim3(kBlock), 0, stream, p.padded_rows, scan.groups, scan.kept, p.greatest,
+                   p.floors);
       error = cudaGetLastError();
     }
   }
   if (error == cudaSuccess) {
-    scan.tiles = p.tiles;
+    scan.tiles = static_cast<int>(p.tiles);
     scan.step = 1;
-    scan.per_part = p.per_part;
+    scan.per_part = static_cast<int>(p.per_part);
     error = launch_scan<false>(e, scan, row_tiles, p.parts, stream);
   }
   if (error == cudaSuccess) {
-    const Finish finishing{of.x,        of.x_stride, of.rows,     p.margin, static_cast<int>(p.parts), p.capacity,
+    const Finish finishing{of.x,        of.x_stride, of.rows,     p.norms, static_cast<int>(p.parts), p.capacity,
                            p.candidates, p.counts,    scan.kept,   scan.exact, of.rectify,              of.indices,
                            of.values,   p.left,      p.left_count};
     constexpr int kWarps = kFinishBlock / kWarp;

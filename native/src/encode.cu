@@ -29,7 +29,7 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // --- Packing -----------------------------------------------------------------------------------------------------------
 
-constexpr int kPackBlock = 256;
+constexpr int kPackBlock = kPanel * kWarp;
 
 // What rhumb_pack is given: w_enc (features, width), b_enc (features), b_dec (width), subset (taken) or NULL.
 struct Dictionary {
@@ -47,7 +47,7 @@ __device__ __forceinline__ void raise(double *limit, double value) {
   atomicMax(reinterpret_cast<unsigned long long *>(limit), static_cast<unsigned long long>(__double_as_longlong(value)));
 }
 
-// A warp for each place, beyond the features up to a whole tile too: a whole number of blocks.
+// A warp for each place, a block for each panel, beyond the features up to a whole tile too.
 __global__ void __launch_bounds__(kPackBlock) pack(Encoder e, Dictionary from, uint64_t *faults) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t place = (static_cast<int64_t>(blockIdx.x) * kPackBlock + threadIdx.x) / kWarp;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kPackBlock) pack(Encoder e, Dictionary from, u
   const int64_t padded = max(e.chunks * kChunk, rounded_width);
   double weights = 0;
   double rounded = 0;
-  double differences = 0;
+  double difference = 0;
   for (int64_t d = lane; d < padded; d += kWarp) {
     const float w = there && d < e.width ? from.w_enc[feature * e.width + d] : 0.0f;
     if (!finite(w)) {
@@ -90,24 +90,31 @@ __global__ void __launch_bounds__(kPackBlock) pack(Encoder e, Dictionary from, u
       e.weights[e.weight_at(place, d)] = w;
     }
     if (d < rounded_width) {
-      e.rounded[place * rounded_width + d] = b;
+      e.rounded[rhumb::tiled<kFeatureTile>(place, d, rounded_width)] = b;
     }
     const double exact = w;
     const double near = __bfloat162float(b);
     weights += exact * exact;
     rounded += near * near;
-    differences += (near - exact) * (near - exact);
+    difference += (near - exact) * (near - exact);
   }
   // Some 2 width roundings of 2^-53 each in a sum and one in its root: far below the part that is added.
   constexpr double kUp = 1.0 + 0x1p-30;
-  weights = rhumb::block_max<kPackBlock>(sqrt(rhumb::warp_sum(weights)));
-  rounded = rhumb::block_max<kPackBlock>(sqrt(rhumb::warp_sum(rounded)));
-  differences = rhumb::block_max<kPackBlock>(sqrt(rhumb::warp_sum(differences)));
-  const double biases = rhumb::block_max<kPackBlock>(there ? fabs(static_cast<double>(bias)) : 0.0);
+  weights = sqrt(max(rhumb::warp_sum(weights), rhumb::warp_sum(rounded))) * kUp;
+  difference = sqrt(rhumb::warp_sum(difference)) * kUp;
+  const double size = there ? fabs(static_cast<double>(bias)) : 0.0;
+  const rhumb::ScoreError error = rhumb::score_error(rounded_width, weights, difference, size);
+  const rhumb::ScoreError panel = {rhumb::block_max<kPackBlock>(error.per_norm),
+                                   rhumb::block_max<kPackBlock>(error.per_rounding),
+                                   rhumb::block_max<kPackBlock>(error.alone)};
+  weights = rhumb::block_max<kPackBlock>(weights);
+  const double biases = rhumb::block_max<kPackBlock>(size);
+  if (lane == 0) {
+    e.errors[place] = error;
+  }
   if (threadIdx.x == 0) {
-    raise(&e.limits->weights, weights * kUp);
-    raise(&e.limits->rounded, rounded * kUp);
-    raise(&e.limits->differences, differences * kUp);
+    e.panel_errors[blockIdx.x] = panel;
+    raise(&e.limits->weights, weights);
     raise(&e.limits->bias, biases);
   }
 }
@@ -522,9 +529,9 @@ int rhumb_pack(void *d_encoder, int64_t capacity, int64_t width, int64_t feature
   if (status != RHUMB_OK) {
     return status;
   }
-  static_assert(kFeatureTile % (kPackBlock / kWarp) == 0);
-  const int64_t places = ceil_div(held, kFeatureTile) * kFeatureTile;
-  RHUMB_LAUNCH(pack, dim3(static_cast<unsigned>(ceil_div(places, kPackBlock / kWarp))), dim3(kPackBlock), 0, on, e,
+  static_assert(kFeatureTile % kPanel == 0);
+  const int64_t panels = ceil_div(held, kFeatureTile) * (kFeatureTile / kPanel);
+  RHUMB_LAUNCH(pack, dim3(static_cast<unsigned>(panels)), dim3(kPackBlock), 0, on, e,
                Dictionary{features, d_w_enc, d_b_enc, d_b_dec, d_subset}, d_faults);
   return rhumb::check(cudaGetLastError(), "rhumb_pack: launch");
 }

@@ -6,17 +6,24 @@
 
 namespace rhumb {
 
-// Greatest norms over an encoder's features, for bounds on how far scores of bf16 operands are off. Each is rounded up.
+// How far the score of a feature by bf16 operands may be from the exact one, for a row that has the norm `norm` and is off by
+// `rounding` in bf16: norm * per_norm + rounding * per_rounding + alone. certified.cu derives it.
+struct alignas(16) ScoreError {
+  float per_norm;
+  float per_rounding;
+  float alone;
+};
+
+// The greatest of all features: what tells whether scores and their errors may overflow.
 struct EncoderLimits {
-  double weights;       // ||w||
-  double rounded;       // ||w_b||, w_b being w in bf16
-  double differences;   // ||w_b - w||
-  double bias;          // |b|
+  double weights;  // ||w||, exact or in bf16
+  double bias;     // |b|
 };
 
 constexpr int kPanel = 32;          // features of a panel: a warp's
 constexpr int kChunk = 8;           // weights of a feature that lie together: 32 bytes, what memory moves at least
 constexpr int kFeatureTile = 128;   // features are padded to a multiple of this
+constexpr int kSlice = 64;          // columns of bf16 that lie together in a tile: 128 bytes of a row
 constexpr int64_t kMostRoundedWidth = 2048;
 
 // The width of the bf16 weights, padded with zeros. Of wider encoders there are none.
@@ -27,14 +34,26 @@ __host__ __device__ __forceinline__ int64_t rounded_width(int64_t width) {
   return width <= 64 ? 64 : width <= 128 ? 128 : (width + 63) / 64 * 64;
 }
 
+// Where element (row, d) of a bf16 matrix lies that is stored by tiles of kTileRows rows, for a rounded width. A tile is a block
+// for each kSlice columns, and a block holds 128 bytes of each row, whose eight 16-byte units change places by the row's last
+// three bits. So a block can be copied as it is, and in shared memory it is wgmma's K-major operand with the 128-byte swizzle;
+// ldmatrix finds any eight neighbouring rows in different banks.
+template <int kTileRows>
+__device__ __forceinline__ int64_t tiled(int64_t row, int64_t d, int64_t width) {
+  const int64_t block = row / kTileRows * (width / kSlice) + d / kSlice;
+  return (block * kTileRows + row % kTileRows) * kSlice + ((d / 8 ^ row) & 7) * 8 + d % 8;
+}
+
 struct Encoder {
   int64_t width;
   int64_t features;            // that it holds
   int64_t chunks;              // ceil(width / kChunk)
   EncoderLimits *limits;
   float *weights;              // (capacity / kPanel, chunks, kPanel, kChunk): the float32 weights
-  __nv_bfloat16 *rounded;      // (capacity, rounded_width): the same in bf16
+  __nv_bfloat16 *rounded;      // (capacity, rounded_width): the same in bf16, by tiles of kFeatureTile
   float *bias;                 // (capacity); NaN beyond the features, up to a multiple of kFeatureTile
+  ScoreError *errors;          // (capacity)
+  ScoreError *panel_errors;    // (capacity / kPanel): each part the greatest of the panel's features
   float *input_bias;           // (width)
   int32_t *names;              // (capacity): the features' numbers in the dictionary
 
@@ -61,6 +80,8 @@ inline EncoderLayout encoder_layout(const void *memory, int64_t capacity, int64_
   e.weights = cut.take<float>(room * e.chunks * kChunk);
   e.rounded = cut.take<__nv_bfloat16>(room * rounded_width(width));
   e.bias = cut.take<float>(room);
+  e.errors = cut.take<ScoreError>(room);
+  e.panel_errors = cut.take<ScoreError>(room / kPanel);
   e.input_bias = cut.take<float>(width);
   e.names = cut.take<int32_t>(room);
   return {e, cut.bytes()};

@@ -251,12 +251,30 @@ void adversaries() {
       encodes("scaled", sae, in, 32);
     }
   }
-  {  // a feature whose norm loosens every row's bound
+  {  // features with huge norms and so huge errors, one and in each panel one: no other feature's error grows, nor a panel's rows
+    // are left for it
     Sae sae(plain);
     for (int64_t d = 0; d < width; d++) {
       sae.w_enc[300 * width + d] *= 1000;
     }
-    encodes("one large feature", sae, in, 32);
+    certified("one large feature", sae, in, 32);
+    certified("one large feature", sae, in, 1);
+    sae.b_enc[7] = 1e4f;
+    certified("one large feature and one large bias", sae, in, 32);
+    for (int64_t f = 11; f < sae.features; f += 32) {
+      for (int64_t d = 0; d < width; d++) {
+        sae.w_enc[f * width + d] *= f % 64 == 11 ? 300 : 5000;
+      }
+    }
+    certified("large features", sae, in, 64);
+    encodes_bf16("large features", sae, in, 32);
+    Sae sampled(width, 2200);  // with a seed
+    for (int64_t f = 5; f < sampled.features; f += 70) {
+      for (int64_t d = 0; d < width; d++) {
+        sampled.w_enc[f * width + d] *= 1000;
+      }
+    }
+    certified("large features", sampled, in, 32);
   }
   {  // a few rows without a certificate among others: infinite, yet no NaN; and so large that it might be
     Sae sae(plain);
