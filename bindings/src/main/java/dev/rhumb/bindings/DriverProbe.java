@@ -109,19 +109,25 @@ record DriverProbe(String build, Path library) {
                 + ", the kernels' library "
                 + library
                 + " is built for CUDA "
+                + toolkit()
+                + ". Install a newer driver (for CUDA "
                 + versionText(needed)
-                + ". Install a newer driver, or build native/ with an older CUDA toolkit.");
+                + " or later), or build native/ with an older CUDA toolkit.");
       }
     }
   }
 
-  /** The version that the kernels are built for, in the driver's counting: 13000 for 13.0. */
+  /**
+   * The oldest version that serves the kernels, in the driver's counting: 13000 for 13.0. Within a
+   * major version a driver runs what later toolkits built (CUDA's minor version compatibility).
+   */
   private int needed() {
-    if (build.equals(HOST)) {
-      return 13_000;
-    }
-    String[] parts = build.substring("cuda ".length()).split("\\.");
-    return 1000 * Integer.parseInt(parts[0]) + 10 * Integer.parseInt(parts[1]);
+    return 1000 * Integer.parseInt(toolkit().split("\\.")[0]);
+  }
+
+  /** The version of the toolkit that built the kernels, or that stands for it. */
+  private String toolkit() {
+    return build.equals(HOST) ? "13.0" : build.substring("cuda ".length());
   }
 
   private static void initialise(MemorySegment driver, String file) throws LinkException {

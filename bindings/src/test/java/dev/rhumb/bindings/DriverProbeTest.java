@@ -87,6 +87,16 @@ class DriverProbeTest {
   }
 
   @Test
+  void anOlderDriverOfTheSameMajorVersionFits() throws IOException, InterruptedException {
+    Path good = driver(13_000, 0);
+    DriverProbe later = new DriverProbe("cuda 13.2", KERNELS);
+    assertEquals(good, later.find(List.of(new Candidate("test", good.toString()))));
+    NativeException e = refusal(later, driver(12_090, 0));
+    assertEquals(Kind.DRIVER_TOO_OLD, e.kind());
+    assertHas(e.getMessage(), "is built for CUDA 13.2", "(for CUDA 13.0 or later)");
+  }
+
+  @Test
   void anOlderDriverIsRefusedByBothVersions() throws IOException, InterruptedException {
     Path old = driver(12_040, 0);
     NativeException e = refusal(GPU, old);
