@@ -62,7 +62,8 @@ enum {
 enum {
   CU_STREAM_NON_BLOCKING = 1, /* does not wait for the default stream */
   CU_EVENT_DEFAULT = 0,       /* takes the time */
-  CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
+  CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1,
+  CU_STREAM_CAPTURE_MODE_RELAXED = 2 /* forbids nothing, and any thread may end it */
 };
 
 CUresult cuInit(unsigned int flags);

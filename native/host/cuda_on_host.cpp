@@ -444,9 +444,10 @@ void launch(const void *kernel, dim3 grid, dim3 size, size_t shared_bytes, cudaS
   const bool fits = threads >= 1 && threads <= kMostThreads && size.z <= 64 && grid.x >= 1 && grid.x <= 0x7fffffffu &&
                     grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
   int devices = 0;
-  if (const cudaError_t error = cudaGetDeviceCount(&devices)) {
-    e.error = error;
-  } else if (!fits || e.running) {
+  if (cudaGetDeviceCount(&devices) != cudaSuccess) {
+    return;
+  }
+  if (!fits || e.running) {
     e.error = cudaErrorInvalidConfiguration;
   } else if (shared_bytes > allowed_shared(kernel)) {
     e.error = cudaErrorInvalidValue;
@@ -468,6 +469,18 @@ void launch(const void *kernel, dim3 grid, dim3 size, size_t shared_bytes, cudaS
 using rhumb_host::Setting;
 using rhumb_host::setting;
 
+namespace {
+
+// What every call ends with: an error is also what cudaGetLastError gives next.
+cudaError_t told(int error) {
+  if (error != cudaSuccess) {
+    rhumb_host::emulator().error = static_cast<cudaError_t>(error);
+  }
+  return static_cast<cudaError_t>(error);
+}
+
+}  // namespace
+
 cudaError_t cudaGetLastError() {
   cudaError_t &error = rhumb_host::emulator().error;
   return std::exchange(error, cudaSuccess);
@@ -487,10 +500,10 @@ cudaError_t cudaGetDeviceCount(int *count) {
   constexpr long kOldestDriver = 13000;  // that the runtime of the GPU's library takes
   *count = 0;
   if (setting(Setting::DRIVER_VERSION) < kOldestDriver) {
-    return cudaErrorInsufficientDriver;
+    return told(cudaErrorInsufficientDriver);
   }
   *count = static_cast<int>(setting(Setting::DEVICES));
-  return *count == 0 ? cudaErrorNoDevice : cudaSuccess;
+  return told(*count == 0 ? cudaErrorNoDevice : cudaSuccess);
 }
 
 cudaError_t cudaGetDevice(int *device) {
@@ -499,18 +512,24 @@ cudaError_t cudaGetDevice(int *device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
-  return static_cast<cudaError_t>(rhumb_host::device_attribute(value, attribute, device));
+  return told(rhumb_host::device_attribute(value, attribute, device));
 }
 
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
-  return static_cast<cudaError_t>(rhumb_host::submit(stream, [=] {
+  if (bytes == 0 && rhumb_host::in_capture(stream)) {
+    return told(cudaErrorInvalidValue);
+  }
+  return told(rhumb_host::submit(stream, [=] {
     std::memset(to, byte, bytes);
     return 0;
   }));
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  return static_cast<cudaError_t>(rhumb_host::submit(stream, [=] {
+  if (bytes == 0 && rhumb_host::in_capture(stream)) {
+    return told(cudaErrorInvalidValue);
+  }
+  return told(rhumb_host::submit(stream, [=] {
     std::memmove(to, from, bytes);
     return 0;
   }));
@@ -519,7 +538,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
       value > setting(Setting::SHARED_BYTES)) {
-    return cudaErrorInvalidValue;
+    return told(cudaErrorInvalidValue);
   }
   std::lock_guard<std::mutex> guard(rhumb_host::allowed().lock);
   rhumb_host::allowed().bytes[kernel] = static_cast<size_t>(value);

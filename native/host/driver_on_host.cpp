@@ -83,7 +83,7 @@ constexpr size_t kAlignment = 256;
 constexpr size_t kCanary = 64;  // bytes behind each allocation that no kernel may write
 constexpr unsigned kNonBlocking = CU_STREAM_NON_BLOCKING;
 constexpr unsigned kNoTiming = 2;  // CU_EVENT_DISABLE_TIMING
-constexpr int kModeGlobal = 0, kModeRelaxed = 2;
+constexpr int kModeGlobal = 0, kModeRelaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
 
 // Memory that nobody has written yet: NaN as bf16, float and double, and no plausible integer.
 constexpr unsigned char kFresh[2] = {0xfa, 0xff};
@@ -261,16 +261,6 @@ bool is_device_memory(CUdeviceptr address, size_t bytes) {
   return address - begin <= allocation.bytes && bytes <= allocation.bytes - (address - begin);
 }
 
-bool is_pinned(const void *address, size_t bytes) {
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(address);
-  const auto next = machine().host_allocations.upper_bound(begin);
-  if (next == machine().host_allocations.begin()) {
-    return false;
-  }
-  const auto &[base, allocation] = *std::prev(next);
-  return begin - base <= allocation.bytes && bytes <= allocation.bytes - (begin - base);
-}
-
 void release(std::map<uintptr_t, Allocation>::iterator which) {
   const auto [address, allocation] = *which;
   guard(address, allocation.bytes, false);
@@ -348,15 +338,17 @@ int find_device(CUdevice device) {
   return device < 0 || device >= devices() ? CUDA_ERROR_INVALID_DEVICE : 0;
 }
 
-// A call that only needs its arguments and then puts work into a stream: `fits` is asked under the lock.
+bool is_capturing(CUstream stream) { return machine().streams.count(stream) != 0 && stream->capture != nullptr; }
+
+// A copy or fill of so many bytes: it only needs its arguments and then is put into the stream. `fits` is asked under the lock.
 template <class Fits>
-int take(CUstream stream, Fits fits, const Work &work) {
+int take(CUstream stream, size_t bytes, Fits fits, const Work &work) {
   {
     Lock lock(machine().lock);
     if (const int status = enter()) {
       return status;
     }
-    if (!fits()) {
+    if (bytes == 0 ? is_capturing(stream) : !fits()) {
       return CUDA_ERROR_INVALID_VALUE;
     }
   }
@@ -413,6 +405,11 @@ int submit_launch(CUstream stream, Work work, int *done) {
         return work();
       },
       done);
+}
+
+bool in_capture(CUstream stream) {
+  Lock lock(machine().lock);
+  return is_capturing(stream);
 }
 
 bool in_context() {
@@ -715,54 +712,39 @@ CUresult cuMemFreeHost(void *address) {
   return CUDA_SUCCESS;
 }
 
+// Of memory that is not page-locked a driver may read and write all before the call returns, or nothing ("might be synchronous
+// with respect to host"): nothing here, so that a caller who counts on the first is found.
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
-  // Memory that is not pinned is read before the call returns; pinned memory when the work is done.
-  std::shared_ptr<std::vector<char>> staged;
-  {
-    Lock lock(machine().lock);
-    const bool capturing = machine().streams.count(stream) != 0 && stream->capture != nullptr;
-    if (from != nullptr && bytes > 0 && setting(Setting::DEFERRED) != 0 && !capturing && !is_pinned(from, bytes)) {
-      staged = std::make_shared<std::vector<char>>(static_cast<const char *>(from), static_cast<const char *>(from) + bytes);
-    }
-  }
-  return take(stream, [=] { return bytes == 0 || (from != nullptr && is_device_memory(to, bytes)); }, [=] {
-    std::memcpy(reinterpret_cast<void *>(to), staged != nullptr ? staged->data() : from, bytes);
+  return take(stream, bytes, [=] { return from != nullptr && is_device_memory(to, bytes); }, [=] {
+    std::memcpy(reinterpret_cast<void *>(to), from, bytes);
     return 0;
   });
 }
 
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  const int status =
-      take(stream, [=] { return bytes == 0 || (to != nullptr && is_device_memory(from, bytes)); }, [=] {
-        std::memcpy(to, reinterpret_cast<const void *>(from), bytes);
-        return 0;
-      });
-  Lock lock(machine().lock);
-  const bool waits = status == 0 && capture_of(stream) == nullptr && !is_pinned(to, bytes);
-  lock.unlock();
-  if (waits) {
-    drain();  // only pinned memory is written behind the caller's back
-  }
-  return status;
+  return take(stream, bytes, [=] { return to != nullptr && is_device_memory(from, bytes); }, [=] {
+    std::memcpy(to, reinterpret_cast<const void *>(from), bytes);
+    return 0;
+  });
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return take(stream, [=] { return bytes == 0 || (is_device_memory(to, bytes) && is_device_memory(from, bytes)); }, [=] {
+  return take(stream, bytes, [=] { return is_device_memory(to, bytes) && is_device_memory(from, bytes); }, [=] {
     std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
     return 0;
   });
 }
 
 CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t count, CUstream stream) {
-  return take(stream, [=] { return count == 0 || is_device_memory(to, count); }, [=] {
+  return take(stream, count, [=] { return is_device_memory(to, count); }, [=] {
     std::memset(reinterpret_cast<void *>(to), value, count);
     return 0;
   });
 }
 
 CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, CUstream stream) {
-  const auto fits = [=] { return to % 4 == 0 && count <= SIZE_MAX / 4 && (count == 0 || is_device_memory(to, count * 4)); };
-  return take(stream, fits, [=] {
+  const auto fits = [=] { return to % 4 == 0 && count <= SIZE_MAX / 4 && is_device_memory(to, count * 4); };
+  return take(stream, count, fits, [=] {
     for (size_t i = 0; i < count; i++) {
       std::memcpy(reinterpret_cast<char *>(to) + i * 4, &value, 4);
     }

@@ -40,6 +40,9 @@ int submit(CUstream stream, Work work, int *done = nullptr);
 // The same for a kernel, which counts as a launch and may be made to fail.
 int submit_launch(CUstream stream, Work work, int *done = nullptr);
 
+// Whether the stream is in capture. An empty copy or fill is refused there, as it may be by a driver.
+bool in_capture(CUstream stream);
+
 // Whether the calling thread works in a context of the driver's; otherwise the runtime makes do with its own.
 bool in_context();
 

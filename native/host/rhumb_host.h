@@ -14,7 +14,7 @@
  *   shared_bytes     of a block, with cudaFuncSetAttribute
  *   compute_capability  of each device, 90 for 9.0
  *   deferred         1: work of a context waits until somebody waits for it, as it may on a GPU; so what reads a result too
- *                    early, or changes pinned memory before its copy, is seen
+ *                    early, or changes host memory before its copy, is seen
  *   fail_launch      n > 0: the n-th launch from now does not run and breaks the context (CUDA_ERROR_ILLEGAL_ADDRESS at the
  *                    next call that would wait, and at every call after it); counts down to 0
  *

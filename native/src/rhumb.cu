@@ -19,10 +19,12 @@ int rhumb::fail(int status, const char *format, ...) {
 }
 
 int rhumb::check(cudaError_t error, const char *call) {
+  if (error == cudaSuccess) {
+    return RHUMB_OK;
+  }
+  cudaGetLastError();  // the runtime would tell this thread's next launch of it again
   int status = RHUMB_DEVICE_ERROR;
   switch (error) {
-    case cudaSuccess:
-      return RHUMB_OK;
     case cudaErrorMemoryAllocation:
       status = RHUMB_OUT_OF_MEMORY;
       break;
@@ -136,7 +138,6 @@ int rhumb_device_count(int *count) {
   *count = 0;
   // Any status here means no GPU: 35 no or too old a driver, 36 a stub of it, 100 no device, 802 and others on a
   // machine that is not ready.
-  cudaGetLastError();
   rhumb::check(error == cudaSuccess ? cudaErrorNoDevice : error, "rhumb_device_count: cudaGetDeviceCount");
   return RHUMB_NO_DEVICE;
 }

@@ -347,6 +347,32 @@ static void graphs_replay(void) {
   GIVES(CAPTURE_INVALIDATED, cuMemsetD8Async(x, 0, 1, stream));
   GIVES(CAPTURE_INVALIDATED, cuStreamEndCapture(stream, &graph));
   CHECK(graph == NULL);
+
+  /* What a call of the runtime failed with is not told of the next one. */
+  const int64_t needed = rhumb_softmax_cross_entropy_scratch(0, 1, 1);
+  CUdeviceptr room;
+  GOOD(cuMemAlloc_v2(&room, (size_t)needed));
+  GOOD(cuStreamBeginCapture_v2(stream, THREAD_LOCAL));
+  GIVES(CAPTURE_UNSUPPORTED, cuStreamSynchronize(stream));
+  float *at_x = (float *)(uintptr_t)x, *at_z = (float *)(uintptr_t)z;
+  uint64_t *faults = (uint64_t *)(uintptr_t)y;
+  GIVES(RHUMB_DEVICE_ERROR,
+        rhumb_softmax_cross_entropy(RHUMB_FP32, 0, 1, 1, NULL, at_x, NULL, at_z, NULL, NULL,
+                                    (void *)(uintptr_t)room, needed, faults, stream));
+  CHECK(strstr(rhumb_last_error(), "status 901") != NULL);
+  GIVES(CAPTURE_INVALIDATED, cuStreamEndCapture(stream, &graph));
+  GOOD(cuMemFree_v2(room));
+  GOOD(add(NULL, y, x, 1));
+
+  /* Of nothing: no trouble, but in a capture. */
+  GOOD(cuMemsetD8Async(x, 0, 0, stream));
+  GOOD(cuMemcpyDtoDAsync_v2(x, y, 0, stream));
+  GOOD(cuStreamBeginCapture_v2(stream, THREAD_LOCAL));
+  GIVES(CUDA_ERROR_INVALID_VALUE, cuMemsetD8Async(x, 0, 0, stream));
+  GIVES(CUDA_ERROR_INVALID_VALUE, cuMemcpyDtoDAsync_v2(x, y, 0, stream));
+  GOOD(cuStreamEndCapture(stream, &graph));
+  GOOD(cuGraphDestroy(graph));
+
   GOOD(cuStreamBeginCapture_v2(stream, THREAD_LOCAL));
   CUdeviceptr memory;
   GIVES(CAPTURE_UNSUPPORTED, cuMemAlloc_v2(&memory, 4));
@@ -463,10 +489,10 @@ static void deferred_work_waits(void) {
   GOOD(cuMemAllocHost_v2((void **)&pinned, 2 * sizeof *pinned));
   CUdeviceptr x = floats(1);
 
-  /* Ordinary memory is read at once; pinned memory when the work is done, and written then. */
-  float host = 1;
+  /* The host's memory is read when the work is done, and written then. */
+  float host = 2;
   GOOD(cuMemcpyHtoDAsync_v2(x, &host, sizeof host, stream));
-  host = 2;
+  host = 1;
   GOOD(add(stream, x, x, 1));
   pinned[1] = 0;
   GOOD(cuMemcpyDtoHAsync_v2(pinned + 1, x, sizeof host, stream));
@@ -477,6 +503,8 @@ static void deferred_work_waits(void) {
   GOOD(cuMemcpyHtoDAsync_v2(x, pinned, sizeof host, stream));
   pinned[0] = 4;
   GOOD(cuMemcpyDtoHAsync_v2(&host, x, sizeof host, stream));
+  CHECK(host == 1);
+  GOOD(cuStreamSynchronize(stream));
   CHECK(host == 4);
 
   GOOD(add(stream, x, x, 1));

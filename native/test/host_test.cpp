@@ -323,6 +323,8 @@ void wrong_use_is_told() {
   check(cudaFuncSetAttribute(beyond_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, 1 << 20) ==
             cudaErrorInvalidValue,
         "allowing more than there is");
+  check(cudaGetLastError() == cudaErrorInvalidValue, "... which the runtime tells a second time");
+  check(cudaGetLastError() == cudaSuccess, "... and not a third");
   RHUMB_LAUNCH(wrong_mask, dim3(), dim3(1), 0, nullptr);
   check(fails_with("leaves itself out"), "a mask without the caller");
   for (const dim3 &block : {dim3(0), dim3(1025), dim3(32, 32, 2)}) {

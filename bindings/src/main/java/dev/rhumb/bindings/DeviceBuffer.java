@@ -85,7 +85,9 @@ public final class DeviceBuffer extends CudaObject {
   /** Sets {@code count} bytes from {@code offset} on to a value. */
   public void fill(long offset, long count, byte value, Stream stream) {
     Objects.checkFromIndexSize(offset, count, bytes);
-    enter(stream);
+    if (isNothing(count, stream)) {
+      return;
+    }
     CudaStatus.check(
         Cuda.cuMemsetD8Async(pointer.address() + offset, value, count, stream.handle()),
         "cuMemsetD8Async");
@@ -98,16 +100,18 @@ public final class DeviceBuffer extends CudaObject {
           count + " ints from byte " + offset + " of a buffer of " + bytes + " bytes");
     }
     Objects.checkFromIndexSize(offset, count * Integer.BYTES, bytes);
-    enter(stream);
+    if (isNothing(count, stream)) {
+      return;
+    }
     CudaStatus.check(
         Cuda.cuMemsetD32Async(pointer.address() + offset, value, count, stream.handle()),
         "cuMemsetD32Async");
   }
 
   /**
-   * Copies from the host. From a {@link PinnedBuffer} the copy goes on after the call, and the
-   * source stays as it is until the stream is past it; from other native memory the source has been
-   * read when the call returns.
+   * Copies from the host. The copy goes on after the call: the source stays open, and as it is,
+   * until the stream is past it. Where it lies in no {@link PinnedBuffer} the driver may read it
+   * within the call, and wait for the stream to do so.
    *
    * @param source native memory, read from byte {@code sourceOffset} on; an offset other than 0 may
    *     cost garbage of 40 bytes, so that a caller who repeats it passes a slice that it keeps
@@ -116,7 +120,9 @@ public final class DeviceBuffer extends CudaObject {
       MemorySegment source, long sourceOffset, long offset, long count, Stream stream) {
     Objects.checkFromIndexSize(sourceOffset, count, source.byteSize());
     Objects.checkFromIndexSize(offset, count, bytes);
-    enter(stream);
+    if (isNothing(count, stream)) {
+      return;
+    }
     long to = pointer.address() + offset;
     // Two calls, so that the compiler sees that neither needs a new segment on the heap.
     CudaStatus.check(
@@ -127,8 +133,9 @@ public final class DeviceBuffer extends CudaObject {
   }
 
   /**
-   * Copies to the host. To a {@link PinnedBuffer} the copy goes on after the call, and the bytes
-   * are there once the stream is past it; to other native memory the call waits for them.
+   * Copies to the host. The copy goes on after the call: the bytes are there once the stream is
+   * past it. Where the target lies in no {@link PinnedBuffer} the driver may wait for them within
+   * the call.
    *
    * @param target native memory, written from byte {@code targetOffset} on; the offset costs what
    *     that of {@link #copyFrom(MemorySegment, long, long, long, Stream)} does
@@ -140,7 +147,9 @@ public final class DeviceBuffer extends CudaObject {
     }
     Objects.checkFromIndexSize(targetOffset, count, target.byteSize());
     Objects.checkFromIndexSize(offset, count, bytes);
-    enter(stream);
+    if (isNothing(count, stream)) {
+      return;
+    }
     long from = pointer.address() + offset;
     CudaStatus.check(
         targetOffset == 0
@@ -155,7 +164,9 @@ public final class DeviceBuffer extends CudaObject {
     Objects.checkFromIndexSize(sourceOffset, count, source.bytes);
     Objects.checkFromIndexSize(offset, count, bytes);
     source.requireOpen();
-    enter(stream);
+    if (isNothing(count, stream)) {
+      return;
+    }
     CudaStatus.check(
         Cuda.cuMemcpyDtoDAsync_v2(
             pointer.address() + offset,
@@ -165,9 +176,11 @@ public final class DeviceBuffer extends CudaObject {
         "cuMemcpyDtoDAsync_v2");
   }
 
-  private void enter(Stream stream) {
+  /** Enters; whether there is nothing to do, which not every driver records in a graph. */
+  private boolean isNothing(long count, Stream stream) {
     stream.requireOpen();
     enter();
+    return count == 0;
   }
 
   @Override

@@ -32,17 +32,23 @@ public final class Graph extends CudaObject {
 
   /**
    * Records the work that {@code work} puts in the stream; none of it is done. It must only put
-   * work in: allocating, freeing and waiting are refused by the driver. The calling thread does all
-   * of it, and other threads leave the stream alone.
+   * work in: allocating, freeing and waiting are refused by the driver (to a virtual thread, only
+   * waiting for the stream is). The calling thread does all of it, and other threads leave the
+   * stream alone.
    *
    * @throws NativeException where the recording was refused; whatever happens, the stream is as
    *     before and nothing is left behind
    */
   public static Graph capture(Stream stream, Runnable work) {
     stream.enter();
+    // A virtual thread may end on another carrier than it began on, which the driver takes for
+    // another thread, and meanwhile its first carrier may serve one that waits or allocates.
+    int mode =
+        Thread.currentThread().isVirtual()
+            ? Cuda.CU_STREAM_CAPTURE_MODE_RELAXED()
+            : Cuda.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL();
     CudaStatus.check(
-        Cuda.cuStreamBeginCapture_v2(stream.handle(), Cuda.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL()),
-        "cuStreamBeginCapture_v2");
+        Cuda.cuStreamBeginCapture_v2(stream.handle(), mode), "cuStreamBeginCapture_v2");
     MemorySegment recorded = MemorySegment.NULL;
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment graph = arena.allocate(ADDRESS);

@@ -12,6 +12,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.rhumb.bindings.LibrarySearch.Candidate;
 import dev.rhumb.bindings.NativeException.Kind;
@@ -22,10 +23,14 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -245,12 +250,21 @@ class CudaTest {
   void anEmptyBufferIsLikeOthers() {
     try (CudaContext context = CudaContext.open(0);
         Stream stream = new Stream(context);
+        PinnedBuffer host = new PinnedBuffer(context, 4);
         DeviceBuffer buffer = new DeviceBuffer(context, 0, MEND)) {
       assertEquals(0, buffer.bytes());
       assertNotEquals(0, buffer.address());
-      buffer.zero(stream);
-      buffer.copyFrom(buffer, 0, 0, 0, stream);
+      Runnable work =
+          () -> {
+            buffer.zero(stream);
+            buffer.fillInts(0, 0, 1, stream);
+            buffer.copyFrom(buffer, 0, 0, 0, stream);
+            buffer.copyFrom(host.segment(), 4, 0, 0, stream);
+            buffer.copyTo(host.segment(), 4, 0, 0, stream);
+          };
+      work.run();
       stream.synchronize();
+      Graph.capture(stream, work).close();
     }
   }
 
@@ -466,6 +480,70 @@ class CudaTest {
       stream.synchronize();
       Graph.capture(stream, () -> buffer.zero(stream)).close();
     }
+  }
+
+  /**
+   * A virtual thread that blocks in its recording may go on on another carrier, and its first
+   * carrier may serve one that allocates.
+   */
+  @Test
+  void aVirtualThreadRecordsOnSeveralCarriers() throws Exception {
+    assumeTrue(Runtime.getRuntime().availableProcessors() > 1, "there is one carrier alone");
+    try (CudaContext context = CudaContext.open(0);
+        Stream stream = new Stream(context);
+        PinnedBuffer out = new PinnedBuffer(context, 4);
+        DeviceBuffer buffer = new DeviceBuffer(context, 4, MEND);
+        ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      Callable<Graph> recording =
+          () ->
+              Graph.capture(
+                  stream,
+                  () -> {
+                    buffer.fill(0, 4, (byte) 1, stream);
+                    moveToAnotherCarrier(
+                        threads, () -> new DeviceBuffer(context, 4, MEND).close());
+                    buffer.copyTo(out.segment(), 0, 0, 4, stream);
+                  });
+      try (Graph graph = threads.submit(recording).get()) {
+        graph.launch(stream);
+        stream.synchronize();
+        assertEquals(0x01010101, out.segment().get(JAVA_INT, 0));
+      }
+    }
+  }
+
+  /** Returns on another carrier, after {@code meanwhile} ran on the one that it was called on. */
+  private static void moveToAnotherCarrier(ExecutorService threads, Runnable meanwhile) {
+    String first = carrier();
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (carrier().equals(first)) {
+      assertTrue(System.nanoTime() < deadline, "it stays on " + first);
+      AtomicBoolean stop = new AtomicBoolean();
+      // Whichever carrier it gets, it keeps while this thread looks for one.
+      Future<?> hog =
+          threads.submit(
+              () -> {
+                if (carrier().equals(first)) {
+                  meanwhile.run();
+                }
+                while (!stop.get()) {
+                  Thread.onSpinWait();
+                }
+              });
+      LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(2));
+      stop.set(true);
+      try {
+        hog.get();
+      } catch (Exception e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+
+  /** The carrier of the calling virtual thread, from {@code VirtualThread[#22]/runnable@NAME}. */
+  private static String carrier() {
+    String thread = Thread.currentThread().toString();
+    return thread.substring(thread.indexOf('@'));
   }
 
   @Test

@@ -356,6 +356,15 @@ public class Cuda extends Cuda$shared {
     public static int CU_STREAM_CAPTURE_MODE_THREAD_LOCAL() {
         return CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     }
+    private static final int CU_STREAM_CAPTURE_MODE_RELAXED = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CU_STREAM_CAPTURE_MODE_RELAXED = 2
+     * }
+     */
+    public static int CU_STREAM_CAPTURE_MODE_RELAXED() {
+        return CU_STREAM_CAPTURE_MODE_RELAXED;
+    }
 
     private static class cuInit {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
