@@ -500,8 +500,7 @@ class CudaTest {
                   stream,
                   () -> {
                     buffer.fill(0, 4, (byte) 1, stream);
-                    moveToAnotherCarrier(
-                        threads, () -> new DeviceBuffer(context, 4, MEND).close());
+                    moveToAnotherCarrier(threads, () -> new DeviceBuffer(context, 4, MEND).close());
                     buffer.copyTo(out.segment(), 0, 0, 4, stream);
                   });
       try (Graph graph = threads.submit(recording).get()) {
