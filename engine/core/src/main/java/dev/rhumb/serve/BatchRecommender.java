@@ -43,6 +43,8 @@ public final class BatchRecommender implements AutoCloseable {
   private Buffer excluded;
   private Buffer items;
   private Buffer scores;
+  private int[] bestItems = new int[0];
+  private float[] bestScores = new float[0];
 
   BatchRecommender(Recommender recommender, Kernels kernels, int histories) {
     this.recommender = recommender;
@@ -195,6 +197,14 @@ public final class BatchRecommender implements AutoCloseable {
     }
     if (together) {
       rank(n, k, hidden);
+      // All at once: on a GPU each of these copies waits.
+      int entries = Math.multiplyExact(n, k);
+      if (bestItems.length < entries) {
+        bestItems = new int[entries];
+        bestScores = new float[entries];
+      }
+      items.get(0, bestItems, 0, entries);
+      scores.get(0, bestScores, 0, entries);
     }
     int d = model.config().width();
     for (int i = 0; i < n; i++) {
@@ -204,8 +214,8 @@ public final class BatchRecommender implements AutoCloseable {
         top.find(state, k, history, history.length, filters[i], lists[i]);
       } else {
         lists[i].reserve(k);
-        items.get((long) i * k, lists[i].items, 0, k);
-        scores.get((long) i * k, lists[i].scores, 0, k);
+        System.arraycopy(bestItems, i * k, lists[i].items, 0, k);
+        System.arraycopy(bestScores, i * k, lists[i].scores, 0, k);
         lists[i].count = TopItems.count(lists[i].items, k);
       }
     }
