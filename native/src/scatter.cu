@@ -1,6 +1,6 @@
 // Rows put into a table by id, one by one; and added to it, sorted, then summed by id.
+#include "elementwise.h"
 #include "fault.h"
-#include "quads.h"
 #include "segments.h"
 
 namespace {
@@ -21,18 +21,22 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// table[ids[r]] = x[r], a thread for each element; ids are distinct, so that none is written twice.
+// table[ids[r]] = x[r]; ids are distinct, so that none is written twice. aligned: rows are, at 16 bytes.
 __global__ void __launch_bounds__(kBlock)
-    put_rows(int64_t rows, int64_t cols, const int32_t *ids, const float *x, int64_t table_rows, float *table,
+    put_rows(int64_t rows, int64_t cols, const int32_t *ids, const float *x, int64_t table_rows, float *table, bool aligned,
              uint64_t *faults) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kBlock;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x; i < rows * cols; i += step) {
-    const int64_t r = i / cols;
+  for (int64_t r = rhumb::first_row(); r < rows; r += rhumb::row_step()) {
     const int32_t id = ids[r];
-    if (id >= 0 && id < table_rows) {
-      table[id * cols + i % cols] = x[i];
-    } else {
-      rhumb::report_fault(faults, RHUMB_FAULT_SCATTER_ID, r, static_cast<uint32_t>(id));
+    if (id < 0 || id >= table_rows) {
+      if (rhumb::first_place() == 0) {
+        rhumb::report_fault(faults, RHUMB_FAULT_SCATTER_ID, r, static_cast<uint32_t>(id));
+      }
+      continue;
+    }
+    for (int64_t c = 4 * rhumb::first_place(); c < cols; c += 4 * rhumb::place_step()) {
+      float some[4];
+      rhumb::load4(x + r * cols + c, cols - c, aligned, some);
+      rhumb::store4(table + id * cols + c, cols - c, aligned, some);
     }
   }
 }
@@ -106,8 +110,9 @@ int rhumb_scatter(int64_t rows, int64_t cols, const int32_t *d_ids, const float 
   if (status != RHUMB_OK) {
     return status;
   }
-  RHUMB_LAUNCH(put_rows, rhumb::segments::grid_of(rows * cols), dim3(kBlock), 0, static_cast<cudaStream_t>(stream),
-               rows, cols, d_ids, d_x, table_rows, d_table, d_faults);
+  const rhumb::RowLaunch shape(rows, rhumb::ceil_div(cols, 4));
+  RHUMB_LAUNCH(put_rows, shape.grid, shape.block, 0, static_cast<cudaStream_t>(stream), rows, cols, d_ids, d_x, table_rows,
+               d_table, rhumb::aligned16(d_x, cols) && rhumb::aligned16(d_table, cols), d_faults);
   return rhumb::check(cudaGetLastError(), "rhumb_scatter: launch");
 }
 

@@ -17,7 +17,8 @@ constexpr int kDigits = 1 << kBits;
 // One thread for each digit, so that a thread owns a digit wherever digits are summed.
 constexpr int kBlock = kDigits;
 constexpr int kWarps = kBlock / kWarp;
-// Rounds of a warp over its stretch of a tile: 2048 keys a tile, so that training's 100 000 fill a GPU.
+// Rounds of a warp over its stretch of a tile: 2048 keys a tile, so that training's 100 000 fill a GPU. Loads of all rounds are
+// under way at once, wherever there are any.
 constexpr int kRounds = 8;
 constexpr int kStretch = kRounds * kWarp;
 constexpr int kTile = kWarps * kStretch;
@@ -41,12 +42,18 @@ __global__ void __launch_bounds__(kBlock) count_digits(Keys in, int shift, int32
   __shared__ int32_t digits[kDigits];
   digits[threadIdx.x] = 0;
   __syncthreads();
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile;
-  const int64_t end = min(in.size(), first + kTile);
-  for (int64_t i = first + threadIdx.x; i < end; i += kBlock) {
-    const int32_t key = in.keys[i];
-    if (in.holds(key)) {
-      atomicAdd(&digits[digit_of(key, shift)], 1);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.x;
+  const int64_t size = in.size();
+  int32_t key[kRounds];
+#pragma unroll
+  for (int round = 0; round < kRounds; round++) {
+    const int64_t i = first + round * kBlock;
+    key[round] = i < size ? in.keys[i] : -1;
+  }
+#pragma unroll
+  for (int round = 0; round < kRounds; round++) {
+    if (in.holds(key[round])) {
+      atomicAdd(&digits[digit_of(key[round], shift)], 1);
     }
   }
   __syncthreads();
@@ -59,13 +66,22 @@ __global__ void __launch_bounds__(kBlock) sum_tiles(int64_t tiles, int32_t *coun
   const int digit = blockIdx.x * kWarps + threadIdx.x / kWarp;
   int32_t *row = counts + digit * tiles;
   int32_t before = 0;
-  for (int64_t tile = lane; tile - lane < tiles; tile += kWarp) {
-    const int32_t mine = tile < tiles ? row[tile] : 0;
-    const int32_t upto = warp_prefix(mine);
-    if (tile < tiles) {
-      row[tile] = before + upto - mine;
+  for (int64_t first = lane; first - lane < tiles; first += kRounds * kWarp) {
+    int32_t mine[kRounds];
+#pragma unroll
+    for (int round = 0; round < kRounds; round++) {
+      const int64_t tile = first + round * kWarp;
+      mine[round] = tile < tiles ? row[tile] : 0;
     }
-    before += __shfl_sync(kAllLanes, upto, kWarp - 1);
+#pragma unroll
+    for (int round = 0; round < kRounds; round++) {
+      const int64_t tile = first + round * kWarp;
+      const int32_t upto = warp_prefix(mine[round]);
+      if (tile < tiles) {
+        row[tile] = before + upto - mine[round];
+      }
+      before += __shfl_sync(kAllLanes, upto, kWarp - 1);
+    }
   }
   if (lane == 0) {
     totals[digit] = before;

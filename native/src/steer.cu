@@ -118,9 +118,8 @@ __device__ __forceinline__ float change(float before, float after) { return afte
 // --- Edits after the selection, DELTA --------------------------------------------------------------------------------------
 
 constexpr int kBlock = 256;
-constexpr int kLeastLanes = 8;
 constexpr int kAtOnce = 32;  // edits of a row at a time
-constexpr int kLoads = 4;    // indices that a lane asks for at a time
+constexpr int kLoads = 2;    // indices that a lane asks for at a time
 
 __device__ __forceinline__ float zero(const float *) { return 0; }
 __device__ __forceinline__ float4 zero(const float4 *) { return make_float4(0, 0, 0, 0); }
@@ -133,87 +132,102 @@ __device__ __forceinline__ float4 multiply_add(float f, float4 a, float4 b) {
   return make_float4(fmaf(f, a.x, b.x), fmaf(f, a.y, b.y), fmaf(f, a.z, b.z), fmaf(f, a.w, b.w));
 }
 
-// A team of `lanes` (8, 16 or 32) for each row, its columns in pieces of a Vector: float or float4.
-template <class Vector>
-__global__ void __launch_bounds__(kBlock, 5) write_changes(Lists lists, EditTable edits, Writing w, int lanes) {
-  constexpr int kColumns = sizeof(Vector) / sizeof(float);
-  __shared__ float slots[kBlock / kLeastLanes][kAtOnce];  // of each team and edit: the activation before, then its change
-  __shared__ int ends[kBlock / kLeastLanes];              // of each team: how long its list is
-  const int lane = static_cast<int>(threadIdx.x) & (lanes - 1);
-  const int team = static_cast<int>(threadIdx.x) / lanes;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kBlock / lanes) + team;
+// An edit while a row is looked at: the activation before it, then its change.
+struct alignas(8) Slot {
+  float value;
+  int32_t feature;
+};
+
+// A team of kLanes for each row, its columns in pieces of a Vector: float or float4.
+//
+// What a row moves is little, so that each instruction counts: counts are int here, and nothing is divided.
+template <class Vector, int kLanes>
+__global__ void __launch_bounds__(kBlock, 5) write_changes(Lists lists, EditTable edits, Writing w) {
+  constexpr int kTeams = kBlock / kLanes;
+  __shared__ Slot slots[kTeams][kAtOnce];
+  const int lane = static_cast<int>(threadIdx.x % kLanes);
+  const int team = static_cast<int>(threadIdx.x / kLanes);
+  // Of the warp's lanes: the team's, and of these the ones up to this one.
+  const int team_begin = static_cast<int>(threadIdx.x % rhumb::kWarp) - lane;
+  const unsigned mine = kAllLanes >> (rhumb::kWarp - kLanes) << team_begin;
+  const unsigned up_to_mine = kAllLanes >> (rhumb::kWarp - 1 - lane) << team_begin;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeams + team;
   const bool there = row < lists.rows;
-  const int64_t pieces = w.width / kColumns;
+  const int pieces = there ? static_cast<int>(w.width / (sizeof(Vector) / sizeof(float))) : 0;
+  const int kept = there ? static_cast<int>(lists.kept) : 0;
   const Vector *x = reinterpret_cast<const Vector *>(w.x + row * w.x_stride);  // (pieces)
   Vector *y = reinterpret_cast<Vector *>(w.y + row * w.y_stride);              // (pieces)
   const Vector *w_dec = reinterpret_cast<const Vector *>(w.w_dec);             // (features, pieces)
-  float *slot = slots[team];
+  const int32_t *indices = lists.indices + row * lists.kept;                   // (kept)
+  const float *values = lists.values + row * lists.kept;                       // (kept)
+  Slot *slot = slots[team];
   // On its way while the list is looked through.
-  const Vector first_piece = there && lane < pieces ? x[lane] : zero(x);
+  const Vector first_piece = lane < pieces ? x[lane] : zero(x);
 
   int64_t first = 0;
   int64_t last = 0;
   if (there) {
     edits.range(row, &first, &last);
   }
-  const int64_t length = edits.count == 0 ? 0 : lists.kept;
+  const int length = edits.count == 0 ? 0 : static_cast<int>(lists.kept);  // the same for all rows
   int64_t from = first;
   do {
     const int count = static_cast<int>(max(static_cast<int64_t>(0), min(last - from, static_cast<int64_t>(kAtOnce))));
-    for (int i = lane; i < count; i += lanes) {
-      slot[i] = 0;
-    }
-    if (lane == 0) {
-      ends[team] = static_cast<int>(lists.kept);
+#pragma unroll 1
+    for (int i = lane; i < count; i += kLanes) {
+      slot[i] = {0, edits.feature(from + i)};
     }
     __syncwarp();
+    bool ended = false;
 #pragma unroll 1
-    for (int64_t base = 0; base < length; base += kLoads * lanes) {
+    for (int base = 0; base < length; base += kLoads * kLanes) {
       int32_t found[kLoads];
 #pragma unroll
-      for (int j = 0; j < kLoads; j++) {
-        const int64_t at = base + j * lanes + lane;
-        found[j] = there && at < lists.kept ? __ldg(lists.indices + row * lists.kept + at) : 0;
-        if (found[j] == kEnd) {
-          atomicMin(&ends[team], static_cast<int>(at));
-        }
+      for (int j = 0; j < kLoads; j++) {  // all loads before the first use
+        const int at = base + j * kLanes + lane;
+        found[j] = at < kept ? __ldg(indices + at) : kEnd;
       }
-      __syncwarp();
-      const int end = ends[team];
 #pragma unroll
       for (int j = 0; j < kLoads; j++) {
-        const int64_t at = base + j * lanes + lane;
-        if (at >= end || !there) {
+        const unsigned ends = __ballot_sync(kAllLanes, found[j] == kEnd);
+        if (ended || (ends & up_to_mine) != 0) {
           found[j] = kEnd;
         } else if (found[j] < 0 || found[j] >= lists.features) {
           rhumb::report_fault(w.faults, RHUMB_FAULT_LIST_INDEX, row, static_cast<uint32_t>(found[j]));
         }
+        ended = ended || (ends & mine) != 0;
       }
 #pragma unroll 1
       for (int i = 0; i < count; i++) {
-        const int32_t feature = edits.feature(from + i);
+        const int32_t feature = slot[i].feature;
 #pragma unroll
         for (int j = 0; j < kLoads; j++) {
           if (found[j] == feature && feature >= 0) {
-            slot[i] = __ldg(lists.values + row * lists.kept + base + j * lanes + lane);
+            slot[i].value = __ldg(values + base + j * kLanes + lane);
           }
         }
       }
       __syncwarp();
+      if (__all_sync(kAllLanes, ended)) {
+        break;
+      }
     }
-    for (int i = lane; i < count; i += lanes) {
-      const Edit edit = edits.edit(from + i);
-      slot[i] = change(slot[i], edited(edit, slot[i], lists.features, row, w.faults));
+#pragma unroll 1
+    for (int i = lane; i < count; i += kLanes) {
+      const float before = slot[i].value;
+      slot[i].value = change(before, edited(edits.edit(from + i), before, lists.features, row, w.faults));
     }
     __syncwarp();
 #pragma unroll 1
-    for (int64_t c = lane; there && c < pieces; c += lanes) {
+    for (int c = lane; c < pieces; c += kLanes) {
       Vector sum = zero(x);
       bool changed = false;
+#pragma unroll 1
       for (int i = 0; i < count; i++) {
-        if (slot[i] != 0) {
+        const Slot now = slot[i];
+        if (now.value != 0) {
           changed = true;
-          sum = multiply_add(slot[i], __ldg(w_dec + edits.feature(from + i) * pieces + c), sum);
+          sum = multiply_add(now.value, __ldg(w_dec + static_cast<int64_t>(now.feature) * pieces + c), sum);
         }
       }
       if (from > first) {  // further edits add to what the first ones left
@@ -237,24 +251,34 @@ __global__ void __launch_bounds__(kBlock, 5) write_changes(Lists lists, EditTabl
 
 bool aligned(const void *pointer) { return reinterpret_cast<uintptr_t>(pointer) % sizeof(float4) == 0; }
 
+template <class Vector, int kLanes>
+int launch_teams(const char *call, const Lists &lists, const EditTable &edits, const Writing &w, cudaStream_t stream) {
+  constexpr int64_t kTeams = kBlock / kLanes;
+  const dim3 grid(static_cast<unsigned>((lists.rows + kTeams - 1) / kTeams));
+  RHUMB_LAUNCH((write_changes<Vector, kLanes>), grid, dim3(kBlock), 0, stream, lists, edits, w);
+  return rhumb::check(cudaGetLastError(), call);
+}
+
+template <class Vector>
+int launch_changes(const char *call, const Lists &lists, const EditTable &edits, const Writing &w, cudaStream_t stream) {
+  const int64_t pieces = w.width * static_cast<int64_t>(sizeof(float)) / static_cast<int64_t>(sizeof(Vector));
+  return pieces <= 8    ? launch_teams<Vector, 8>(call, lists, edits, w, stream)
+         : pieces <= 16 ? launch_teams<Vector, 16>(call, lists, edits, w, stream)
+                        : launch_teams<Vector, 32>(call, lists, edits, w, stream);
+}
+
 int launch_changes(const char *call, const Lists &lists, const EditTable &edits, const Writing &w, cudaStream_t stream) {
   const bool by_four = w.width % 4 == 0 && w.x_stride % 4 == 0 && w.y_stride % 4 == 0 && aligned(w.x) &&
                        aligned(w.y) && aligned(w.w_dec);
-  const int64_t pieces = by_four ? w.width / 4 : w.width;
-  const int lanes = pieces <= 8 ? 8 : pieces <= 16 ? 16 : 32;
-  const int64_t rows = kBlock / lanes;
-  const dim3 grid(static_cast<unsigned>((lists.rows + rows - 1) / rows));
-  if (by_four) {
-    RHUMB_LAUNCH(write_changes<float4>, grid, dim3(kBlock), 0, stream, lists, edits, w, lanes);
-  } else {
-    RHUMB_LAUNCH(write_changes<float>, grid, dim3(kBlock), 0, stream, lists, edits, w, lanes);
-  }
-  return rhumb::check(cudaGetLastError(), call);
+  return by_four ? launch_changes<float4>(call, lists, edits, w, stream)
+                 : launch_changes<float>(call, lists, edits, w, stream);
 }
 
 // --- Everything else -------------------------------------------------------------------------------------------------------
 
 constexpr int kRowBlock = 64;
+constexpr int kAhead = 4;  // terms whose decoder rows are asked for at a time
+static_assert(kRowBlock % kAhead == 0);
 constexpr int64_t kMostWidth = 10240;  // a row of sums is in shared memory, so that y may be x
 
 // A feature's activation before and after the edits. REPLACE does not read `before`.
@@ -292,10 +316,18 @@ __global__ void __launch_bounds__(kRowBlock) write_rows(Source source, Writing w
       const int count = static_cast<int>(min(static_cast<int64_t>(kRowBlock), source.count - base));
       for (int64_t d = thread; d < w.width; d += kRowBlock) {
         float sum = sums[d];
-#pragma unroll 4
-        for (int i = 0; i < count; i++) {
-          if (term_factor[i] != 0) {
-            sum = fmaf(term_factor[i], __ldg(w.w_dec + term_feature[i] * w.width + d), sum);
+#pragma unroll 1
+        for (int i = 0; i < count; i += kAhead) {  // past the last term, factors are 0
+          float factor[kAhead];
+          float weight[kAhead];
+#pragma unroll
+          for (int a = 0; a < kAhead; a++) {
+            factor[a] = term_factor[i + a];
+            weight[a] = factor[a] != 0 ? __ldg(w.w_dec + term_feature[i + a] * w.width + d) : 0;
+          }
+#pragma unroll
+          for (int a = 0; a < kAhead; a++) {
+            sum = factor[a] != 0 ? fmaf(factor[a], weight[a], sum) : sum;
           }
         }
         sums[d] = sum;

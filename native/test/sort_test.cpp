@@ -110,8 +110,8 @@ void sums(const std::vector<int32_t> &keys, int64_t bound, int64_t groups) {
 
 int main() {
   std::mt19937 random(7);
-  // Both sides of a warp's round, its stretch, a tile, and of the tiles that one round of the sum over tiles takes.
-  for (int64_t count : {0, 1, 31, 32, 33, 255, 257, 2047, 2048, 2049, 5003, 70001}) {
+  // Both sides of a warp's round, its stretch, a tile, and of the tiles that a round and a turn of the sum over tiles take.
+  for (int64_t count : {0, 1, 31, 32, 33, 255, 257, 2047, 2048, 2049, 5003, 70001, 530001}) {
     // Both sides of each number of passes.
     for (int64_t bound : {1, 2, 255, 256, 257, 4001, 65536, 65537, (1 << 24) + 1}) {
       if ((bound > 100000 && count != 2049) || (count > 5003 && bound != 4001)) {

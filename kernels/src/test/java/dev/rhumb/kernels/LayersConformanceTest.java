@@ -1,6 +1,7 @@
 package dev.rhumb.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
 
@@ -503,6 +504,46 @@ class LayersConformanceTest extends Conformance {
                   (r, c) -> (beta == 0 ? 0 : beta * y.was(r, c)) + 3 * table.was(ids.was(r), c));
             });
       }
+    }
+  }
+
+  @Test
+  void scatter() {
+    for (int cols : POSITIVE) {
+      for (int rows : new int[] {0, 1, 7, cols == 127 ? 1100 : 70}) {
+        each(
+            (kernels, memory) -> {
+              int tableRows = 2 * rows + 1;
+              Matrix x = memory.matrix(rows, cols, cols);
+              Ints ids = memory.ints(rows, r -> tableRows - 1 - 2 * r);
+              Matrix table = memory.matrix(tableRows, cols, cols);
+              kernels.layers().scatter(rows, cols, ids.buffer, x.buffer, tableRows, table.buffer);
+              table.check(
+                  "scatter",
+                  0,
+                  0,
+                  (t, c) ->
+                      t % 2 == 0 && t > 0 ? x.was((tableRows - 1 - t) / 2, c) : table.was(t, c));
+            });
+      }
+    }
+  }
+
+  @Test
+  void scatterRefusesIdsOutOfRange() {
+    for (int bad : new int[] {-1, 5}) {
+      each(
+          (kernels, memory) -> {
+            Matrix x = memory.matrix(1, 3, 3);
+            Ints ids = memory.ints(1, r -> bad);
+            Matrix table = memory.matrix(5, 3, 3);
+            assertThrows(
+                IllegalArgumentException.class,
+                () -> {
+                  kernels.layers().scatter(1, 3, ids.buffer, x.buffer, 5, table.buffer);
+                  kernels.finish();
+                });
+          });
     }
   }
 

@@ -471,6 +471,22 @@ class RefusalTest extends Conformance {
                     1,
                     0,
                     c.b("y")));
+    new Call("scatter")
+        .count("rows", 3)
+        .count("cols", 4)
+        .count("tableRows", 6)
+        .ints("ids", 5, 0, 2)
+        .floats("x", 12)
+        .floats("table", 24)
+        .body(
+            c ->
+                layers.scatter(
+                    c.n("rows"),
+                    c.n("cols"),
+                    c.b("ids"),
+                    c.b("x"),
+                    c.n("tableRows"),
+                    c.b("table")));
     new Call("scatterAdd")
         .count("rows", 3)
         .count("cols", 4)
