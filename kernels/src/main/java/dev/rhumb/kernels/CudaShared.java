@@ -160,10 +160,12 @@ final class CudaShared {
    * @param mend what to do where the memory is full
    */
   DeviceBuffer allocate(long bytes, String mend) {
+    requireNoRecording();
     return new DeviceBuffer(context, bytes, mend);
   }
 
   PinnedBuffer allocateOnHost(long bytes) {
+    requireNoRecording();
     return new PinnedBuffer(context, bytes);
   }
 
@@ -182,7 +184,8 @@ final class CudaShared {
   private void requireNoRecording() {
     if (recorder == Thread.currentThread()) {
       throw new IllegalStateException(
-          "recorded work neither waits nor copies arrays: copy by buffers of allocateOnHost");
+          "recorded work neither allocates nor waits nor copies arrays: copy by buffers of"
+              + " allocateOnHost");
     }
   }
 

@@ -15,6 +15,8 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -219,6 +221,34 @@ class CudaKernelsTest {
       assertEquals(times[0], count.floats()[99]);
       assertThrows(IllegalStateException.class, () -> kernels.record(() -> y.put(0, ones, 0, 1)));
       assertThrows(IllegalStateException.class, () -> kernels.record(kernels::finish));
+    }
+  }
+
+  @Test
+  void recordedWorkMayNotAllocateOnAnyThread() {
+    try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
+        Buffer x = kernels.allocate(DType.F32, 4)) {
+      Runnable refused =
+          () -> {
+            for (Runnable work :
+                List.<Runnable>of(
+                    () -> kernels.allocate(DType.F32, 4).close(),
+                    () -> kernels.allocateOnHost(DType.F32, 4).close())) {
+              String message =
+                  assertThrows(IllegalStateException.class, () -> kernels.record(work))
+                      .getMessage();
+              assertTrue(message.contains("neither allocates"), message);
+            }
+            kernels.record(x::zero).close();
+          };
+      refused.run();
+      List<Throwable> failures = new CopyOnWriteArrayList<>();
+      Thread virtual =
+          Thread.ofVirtual()
+              .uncaughtExceptionHandler((_, e) -> failures.add(e))
+              .start(refused);
+      join(virtual);
+      assertEquals(List.of(), failures);
     }
   }
 
