@@ -14,8 +14,8 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.HashMap;
-import java.util.Map;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
@@ -244,9 +244,7 @@ class CudaKernelsTest {
       refused.run();
       List<Throwable> failures = new CopyOnWriteArrayList<>();
       Thread virtual =
-          Thread.ofVirtual()
-              .uncaughtExceptionHandler((_, e) -> failures.add(e))
-              .start(refused);
+          Thread.ofVirtual().uncaughtExceptionHandler((_, e) -> failures.add(e)).start(refused);
       join(virtual);
       assertEquals(List.of(), failures);
     }
