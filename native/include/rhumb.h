@@ -277,20 +277,31 @@ RHUMB_API int rhumb_binary_cross_entropy(int64_t rows, int64_t negatives, int64_
 
 /* --- Optimizer ----------------------------------------------------------------------------------------------------- */
 
-/* One step of AdamW on x, m, v (count); gradient (count) is scaled by grad_scale; step counts from 1. */
+/* Bytes of workspace of rhumb_clip. */
+RHUMB_API int64_t rhumb_clip_scratch(int64_t count, int64_t rows);
+
+/* scale (1) = min(1, most / norm) of a gradient in two parts: gradient (count), and dw (rows, cols) less the part of each row
+   along that of w; NaN where its squared norm is no float32. rows 0: d_w and d_dw may be NULL. */
+RHUMB_API int rhumb_clip(int64_t count, const float *d_gradient, int64_t rows, int64_t cols, const float *d_w,
+                         const float *d_dw, float most, float *d_scale, void *d_scratch, int64_t scratch_bytes,
+                         void *stream);
+
+/* One step of AdamW on x, m, v (count); gradient (count) is scaled by grad_scale and, unless d_scale is NULL, by scale (1):
+   where that is NaN nothing changes. step counts from 1. */
 RHUMB_API int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale,
-                         float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream);
+                         const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay,
+                         int64_t step, void *stream);
 
 /* average = decay average + (1 - decay) x, (count). */
 RHUMB_API int rhumb_average(int64_t count, const float *d_x, float decay, float *d_average, void *stream);
 
 /* --- Sparse autoencoder -------------------------------------------------------------------------------------------- */
 
-/* One step of Adam on rows of unit norm: projects the gradient off each row of w, steps, scales the row to unit norm.
-   w, gradient, m, v (rows, cols). */
-RHUMB_API int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m,
-                                           float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps,
-                                           int64_t step, void *stream);
+/* One step of Adam on rows of unit norm: takes from the gradient its part along each row of w, steps, scales the row to unit
+   norm. w, m, v (rows, cols); gradient (rows, cols) is scaled by scale (1) as in rhumb_adam. */
+RHUMB_API int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, const float *d_gradient, float *d_m,
+                                           float *d_v, const float *d_scale, float lr, float beta1, float beta2,
+                                           float eps, int64_t step, void *stream);
 
 /* Bytes of a packed encoder: d_encoder below, 256-byte aligned. */
 RHUMB_API int64_t rhumb_encoder_bytes(int64_t capacity, int64_t width);
@@ -359,21 +370,24 @@ RHUMB_API int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t
 /* Bytes of workspace of rhumb_sae_backward. */
 RHUMB_API int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width);
 
-/* The gradients of an autoencoder, added to: from g (rows, width), the gradient in the reconstruction. dw_enc, dw_dec
-   (features, width), db_enc (features), db_dec (width). */
+/* The gradients of an autoencoder, added to: from g (rows, width), the gradient in the reconstruction. dz (rows, kept):
+   g . W_dec of each entry, as rhumb_decode_loss gives it, or NULL; then W_dec is gathered for it. dw_enc, dw_dec (features,
+   width), db_enc (features), db_dec (width). */
 RHUMB_API int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x,
                                  int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices,
-                                 const float *d_values, const float *d_w_enc, const float *d_w_dec,
+                                 const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec,
                                  const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec,
                                  float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes,
                                  uint64_t *d_faults, void *stream);
 
-/* One gather of each list's rows of W_dec: g = scale (x^ - x) (rows, width); error (rows) = sum over d of (x^ - x)^2;
-   dz[i] = g . W_dec[indices[i]] (rows, kept), 0 where values[i] <= 0. */
+/* One gather of each list's rows of W_dec, with e = x - x^: error (rows, width) = e; squares (rows) = sum over d of e^2;
+   g = - s e (rows, width), where s = factor / denominator[0], or 0 where the denominator is 0; dz[i] = g . W_dec[indices[i]]
+   (rows, kept), 0 where values[i] <= 0. d_denominator NULL: 1; d_b_dec NULL: none; d_error, d_dz NULL: not wanted. error may
+   be x. */
 RHUMB_API int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x,
-                                int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values,
-                                const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz,
-                                uint64_t *d_faults, void *stream);
+                                int64_t x_stride, double factor, const float *d_denominator, const int32_t *d_indices,
+                                const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error,
+                                float *d_g, float *d_squares, float *d_dz, uint64_t *d_faults, void *stream);
 
 /* Bytes of workspace of rhumb_threshold_backward. */
 RHUMB_API int64_t rhumb_threshold_backward_scratch(int64_t rows, int64_t kept, int64_t features, int64_t width);

@@ -1,23 +1,21 @@
 // Steps of optimizers: one pass over the parameters, bound by memory.
-#include <cmath>
-
+#include "adam.h"
 #include "elementwise.h"
 
 namespace {
 
 // in: x, gradient, m, v; out: x, m, v.
-struct Adam {
-  float grad_scale, rate, shrink, eps;
-  float keep1, take1, keep2, take2;  // beta and 1 - beta
-  float unbias1, unbias2;            // 1 / (1 - beta^step)
+struct Step {
+  rhumb::Adam adam;
 
   __device__ __forceinline__ void operator()(const float (&in)[4], float (&out)[3]) const {
-    const float g = grad_scale * in[1];
-    const float first = keep1 * in[2] + take1 * g;
-    const float second = keep2 * in[3] + take2 * g * g;
-    out[0] = in[0] - shrink * in[0] - rate * (first * unbias1 / (sqrtf(second * unbias2) + eps));
-    out[1] = first;
-    out[2] = second;
+    const float scale = adam.gradient_scale();
+    out[0] = in[0];
+    out[1] = in[2];
+    out[2] = in[3];
+    if (!isnan(scale)) {
+      adam.step(scale, in[1], out[0], out[1], out[2]);
+    }
   }
 };
 
@@ -31,8 +29,9 @@ struct Average {
 
 }  // namespace
 
-int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr,
-               float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream) {
+int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale,
+               const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step,
+               void *stream) {
   int status = rhumb::check_counts("rhumb_adam", {{"count", count}});
   if (status == RHUMB_OK && step < 1) {
     status = rhumb::fail(RHUMB_INVALID_ARGUMENT, "rhumb_adam: step = %lld, but steps count from 1",
@@ -45,18 +44,7 @@ int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, f
   if (status != RHUMB_OK) {
     return status;
   }
-  const double b1 = beta1;
-  const double b2 = beta2;
-  const Adam op{grad_scale,
-                lr,
-                static_cast<float>(static_cast<double>(lr) * weight_decay),
-                eps,
-                beta1,
-                static_cast<float>(1 - b1),
-                beta2,
-                static_cast<float>(1 - b2),
-                static_cast<float>(1 / (1 - std::pow(b1, static_cast<double>(step)))),
-                static_cast<float>(1 / (1 - std::pow(b2, static_cast<double>(step))))};
+  const Step op{{grad_scale, d_scale, lr, beta1, beta2, eps, weight_decay, step}};
   return rhumb::launch_map<4, 3>("rhumb_adam: launch", {{d_x, d_gradient, d_m, d_v}}, {{d_x, d_m, d_v}}, op, count,
                                  stream);
 }

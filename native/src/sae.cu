@@ -122,10 +122,8 @@ constexpr int kDotsAhead = 4;
 
 // What of an entry counts, and what it gives.
 struct Fired {
-  float slope;
-
   __device__ bool counts(int32_t, float value) const { return value > 0; }
-  __device__ float gives(int32_t, float dot) const { return dot + slope; }
+  __device__ float gives(int32_t, float dot) const { return dot; }
 };
 struct NearThreshold {
   const float *threshold;  // (features)
@@ -211,6 +209,19 @@ __global__ void __launch_bounds__(kListBlock)
   }
 }
 
+// keys as above, of entries whose dots are there already.
+__global__ void __launch_bounds__(kListBlock) key_entries(Lists lists, int32_t *keys) {
+  for (int64_t row = first_list(); row < lists.rows; row += list_step()) {
+    const int64_t length = rhumb::list_length(lists, row);
+    for (int64_t i = threadIdx.x % kWarp; i < lists.kept; i += kWarp) {
+      const int64_t at = row * lists.kept + i;
+      const int32_t feature = i < length ? lists.indices[at] : kEnd;
+      const bool counts = i < length && lists.names_feature(row, feature) && Fired().counts(feature, lists.values[at]);
+      keys[at] = counts ? feature : -1;
+    }
+  }
+}
+
 // --- The reconstruction, its error and gradients in one gather -------------------------------------------------------------
 
 // A block has a few rows. Its threads sum four columns of x^ each, as in decode, and leave the decoder rows in shared memory
@@ -226,23 +237,30 @@ struct LossShape {
   int64_t bytes;  // of shared memory: (rows_of_block, kept, 4 quads) floats, or 0 where the decoder rows are read twice
 };
 
-LossShape loss_shape(int64_t kept, int64_t width) {
+LossShape loss_shape(int64_t kept, int64_t width, bool wants_dots) {
   const int64_t quads = (width + 3) / 4;
   const int64_t row = std::max<int64_t>(1, 16 * quads * kept);
   const int64_t busy = std::max<int64_t>(1, kLossBlock / quads);
-  if (row > kMostKeptOfOne) {
+  if (!wants_dots || row > kMostKeptOfOne) {
     return {busy, 0};
   }
   const int64_t rows = std::max<int64_t>(1, std::min(busy, kMostKept / row));
   return {rows, rows * row};
 }
 
-// error (rows), g (rows, width), dz (rows, kept).
+// error, g (rows, width), squares (rows), dz (rows, kept); denominator (1). Those that may be NULL: denominator, b_dec, error
+// and dz.
 template <bool kAligned>
 __global__ void __launch_bounds__(kLossBlock)
-    decode_loss(Lists lists, Matrix<kAligned> x, Matrix<kAligned> w_dec, Matrix<kAligned> b_dec, float scale,
-                LossShape shape, float *error, Matrix<kAligned, float> g, float *dz) {
+    decode_loss(Lists lists, Matrix<kAligned> x, Matrix<kAligned> w_dec, Matrix<kAligned> b_dec, double factor,
+                const float *denominator, LossShape shape, Matrix<kAligned, float> error, Matrix<kAligned, float> g,
+                float *squares, float *dz) {
   RHUMB_DYNAMIC_SHARED(float, kept_rows);
+  __shared__ float scale;
+  if (threadIdx.x == 0) {
+    const double under = denominator == nullptr ? 1 : *denominator;
+    scale = under == 0 ? 0 : static_cast<float>(factor / under);
+  }
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   const int64_t quads = w_dec.quads();
@@ -264,43 +282,53 @@ __global__ void __launch_bounds__(kLossBlock)
       })) {
       }
       float other[4];
-      b_dec.load(0, quad, other);
+      if (b_dec.at != nullptr) {
+        b_dec.load(0, quad, other);
 #pragma unroll
-      for (int k = 0; k < 4; k++) {
-        sum[k] += other[k];
+        for (int k = 0; k < 4; k++) {
+          sum[k] += other[k];
+        }
       }
       x.load(row, quad, other);
 #pragma unroll
       for (int k = 0; k < 4; k++) {
         sum[k] -= other[k];
+        other[k] = -sum[k];
       }
       g.store(row, quad, sum);
+      if (error.at != nullptr) {
+        error.store(row, quad, other);
+      }
     }
     __syncthreads();
     for (int64_t local = warp; local < rows; local += kLossWarps) {
-      double squares = 0;
+      double total = 0;
       for (int64_t quad = lane; quad < quads; quad += kWarp) {
         float some[4];
         g.load(first + local, quad, some);
 #pragma unroll
         for (int k = 0; k < 4; k++) {
-          squares = fma(static_cast<double>(some[k]), static_cast<double>(some[k]), squares);
+          total = fma(static_cast<double>(some[k]), static_cast<double>(some[k]), total);
         }
       }
-      squares = warp_sum(squares);
+      total = warp_sum(total);
       if (lane == 0) {
-        error[first + local] = static_cast<float>(squares);
+        squares[first + local] = static_cast<float>(total);
       }
     }
     // A warp takes 16 entries of a row at a time.
     constexpr int64_t kSome = kDots * kDotsAhead;
-    const int64_t parts = (lists.kept + kSome - 1) / kSome;
+    const int64_t parts = dz == nullptr ? 0 : (lists.kept + kSome - 1) / kSome;
     for (int64_t part = warp; part < rows * parts; part += kLossWarps) {
       const int64_t local = part / parts;
       const int64_t row = first + local;
       const int64_t length = rhumb::list_length(lists, row);
+      const int64_t from = part % parts * kSome;
+      if (from >= length) {
+        continue;
+      }
       dot_some(
-          lists, row, length, part % parts * kSome, quads, Fired{0},
+          lists, row, length, from, quads, Fired{},
           [&](int64_t quad, float(&some)[4]) {
             g.load(row, quad, some);
 #pragma unroll
@@ -356,7 +384,8 @@ struct FiredRows {
 
   int64_t kept;
   const float *z;   // (rows, kept)
-  const float *dz;  // (rows, kept)
+  const float *dz;  // (rows, kept), but for the slope
+  float slope;
   Matrix<kAligned> g;              // (rows, width)
   Matrix<kAligned> x;              // (rows, width)
   Matrix<kAligned> b_dec;          // (1, width)
@@ -381,7 +410,7 @@ struct FiredRows {
       item.x[k] -= column.bias[k];
     }
     item.z = z[place];
-    item.dz = dz[place];
+    item.dz = dz[place] + slope;
     return item;
   }
   __device__ void add(const Item &item, float (&sum)[kSums]) const {
@@ -573,9 +602,9 @@ int rhumb_decode(int64_t rows, int64_t kept, int64_t features, int64_t width, co
 }
 
 int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride,
-                      float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec,
-                      const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults,
-                      void *stream) {
+                      double factor, const float *d_denominator, const int32_t *d_indices, const float *d_values,
+                      const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_squares,
+                      float *d_dz, uint64_t *d_faults, void *stream) {
   const char *call = "rhumb_decode_loss";
   int status = rhumb::check_counts(
       call, {{"rows", rows}, {"kept", kept}, {"features", features}, {"width", width}, {"x_stride", x_stride}});
@@ -583,12 +612,12 @@ int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t widt
     return status;
   }
   status = rhumb::check_pointers(
-      call, {{"d_x", d_x}, {"d_indices", d_indices}, {"d_values", d_values}, {"d_w_dec", d_w_dec}, {"d_b_dec", d_b_dec},
-             {"d_error", d_error}, {"d_g", d_g}, {"d_dz", d_dz}, {"d_faults", d_faults}});
+      call, {{"d_x", d_x}, {"d_indices", d_indices}, {"d_values", d_values}, {"d_w_dec", d_w_dec}, {"d_g", d_g},
+             {"d_squares", d_squares}, {"d_faults", d_faults}});
   if (status != RHUMB_OK) {
     return status;
   }
-  const LossShape shape = loss_shape(kept, width);
+  const LossShape shape = loss_shape(kept, width, d_dz != nullptr);
   const Lists lists{d_indices, d_values, rows, kept, features, d_faults};
   const int64_t blocks = (rows + shape.rows_of_block - 1) / shape.rows_of_block;
   const auto launch = [&](auto aligned) {
@@ -605,11 +634,12 @@ int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t widt
     }
     RHUMB_LAUNCH((decode_loss<kAligned>), dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 30))),
                  dim3(kLossBlock), static_cast<size_t>(shape.bytes), static_cast<cudaStream_t>(stream), lists,
-                 In{d_x, x_stride, width}, In{d_w_dec, width, width}, In{d_b_dec, 0, width}, scale, shape, d_error,
-                 Matrix<kAligned, float>{d_g, width, width}, d_dz);
+                 In{d_x, x_stride, width}, In{d_w_dec, width, width}, In{d_b_dec, 0, width}, factor, d_denominator,
+                 shape, Matrix<kAligned, float>{d_error, width, width}, Matrix<kAligned, float>{d_g, width, width},
+                 d_squares, d_dz);
     return rhumb::check(cudaGetLastError(), call);
   };
-  return all_aligned(width, {{d_x, x_stride}, {d_w_dec, width}, {d_b_dec, 0}, {d_g, width}})
+  return all_aligned(width, {{d_x, x_stride}, {d_w_dec, width}, {d_b_dec, 0}, {d_error, width}, {d_g, width}})
              ? launch(std::true_type())
              : launch(std::false_type());
 }
@@ -620,8 +650,8 @@ int64_t rhumb_sae_backward_scratch(int64_t rows, int64_t kept, int64_t features,
 
 int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x,
                        int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices,
-                       const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec,
-                       int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec,
+                       const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec,
+                       const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec,
                        void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream) {
   const char *call = "rhumb_sae_backward";
   int status = rhumb::check_counts(
@@ -652,8 +682,12 @@ int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t wid
     const int64_t entries = rows * kept;
     const int64_t quads = (width + 3) / 4;
     const In g{d_g, width, width};
-    RHUMB_LAUNCH((dot_entries<kAligned, Fired>), rhumb::list_grid(rows), dim3(kListBlock), 0, on, lists, g,
-                 In{d_w_dec, width, width}, Fired{slope}, work.keys, work.dz);
+    if (d_dz != nullptr) {
+      RHUMB_LAUNCH(key_entries, rhumb::list_grid(rows), dim3(kListBlock), 0, on, lists, work.keys);
+    } else {
+      RHUMB_LAUNCH((dot_entries<kAligned, Fired>), rhumb::list_grid(rows), dim3(kListBlock), 0, on, lists, g,
+                   In{d_w_dec, width, width}, Fired{}, work.keys, work.dz);
+    }
     rhumb::Sorted sorted{};
     int good = rhumb::sort(entries, features, work.keys, work.sort, on, call, &sorted);
     if (good != RHUMB_OK) {
@@ -665,7 +699,8 @@ int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t wid
     }
     const FiredRows<kAligned> term{kept,
                                    d_values,
-                                   work.dz,
+                                   d_dz != nullptr ? d_dz : work.dz,
+                                   slope,
                                    g,
                                    In{d_x, x_stride, width},
                                    In{d_b_dec, 0, width},

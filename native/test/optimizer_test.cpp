@@ -22,8 +22,15 @@ void adam(int64_t count, int64_t offset, int64_t step, float decay) {
   const Array<float> x_was = x;
   const Array<float> m_was = m;
   const Array<float> v_was = v;
-  good(rhumb_adam(count, x.data() + offset, g.data(), m.data(), v.data(), scale, lr, beta1, beta2, eps, decay, step,
-                  nullptr),
+  const Array<float> half(1, 0.5f), no_step(1, NAN);
+  good(rhumb_adam(count, x.data() + offset, g.data(), m.data(), v.data(), scale, no_step.data(), lr, beta1, beta2, eps,
+                  decay, step, nullptr),
+       "adam");
+  for (int64_t i = 0; i < count; i++) {
+    testing::check(x[i + offset] == x_was[i + offset] && m[i] == m_was[i] && v[i] == v_was[i], "adam: a step by NaN");
+  }
+  good(rhumb_adam(count, x.data() + offset, g.data(), m.data(), v.data(), offset > 0 ? 2 * scale : scale,
+                  offset > 0 ? half.data() : nullptr, lr, beta1, beta2, eps, decay, step, nullptr),
        "adam");
   for (int64_t i = 0; i < count; i++) {
     const double scaled = static_cast<double>(scale) * g[i];
@@ -61,8 +68,9 @@ int main() {
     }
   }
   Array<float> x(4, 1.0f);
-  refused(rhumb_adam(4, x.data(), x.data(), x.data(), x.data(), 1, 1, 0, 0, 0, 0, 0, nullptr), "step = 0");
-  refused(rhumb_adam(4, x.data(), nullptr, x.data(), x.data(), 1, 1, 0, 0, 0, 0, 1, nullptr), "d_gradient is NULL");
+  refused(rhumb_adam(4, x.data(), x.data(), x.data(), x.data(), 1, nullptr, 1, 0, 0, 0, 0, 0, nullptr), "step = 0");
+  refused(rhumb_adam(4, x.data(), nullptr, x.data(), x.data(), 1, nullptr, 1, 0, 0, 0, 0, 1, nullptr),
+          "d_gradient is NULL");
   refused(rhumb_average(-4, x.data(), 0, x.data(), nullptr), "count = -4 is negative");
   return testing::finish("optimizer_test");
 }

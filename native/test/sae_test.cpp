@@ -233,33 +233,43 @@ void decodes(const Shape &s, bool bias) {
   check(faults.none(), "decode: a fault");
 }
 
-void decodes_loss(const Shape &s) {
+// With everything that may be NULL, or with nothing of it, the error then written over x.
+void decodes_loss(const Shape &s, bool whole) {
   const Lists lists(s.rows, s.kept, s.features, s.hot);
-  const int64_t stride = s.width + (s.aligned ? 4 : 1);
-  const float scale = 0.375f;
+  const int64_t stride = s.width + (!whole ? 0 : s.aligned ? 4 : 1);
+  const Array<float> denominator(1, 8.0f);
+  const double factor = 3;
+  const double scale = whole ? factor / denominator[0] : factor;
   Floats w_dec(s.features * s.width, s.aligned), b_dec(s.width, s.aligned), x(s.rows * stride, s.aligned);
-  Floats g(s.rows * s.width, s.aligned), dz(s.rows * s.kept, true, 5, 5), error(s.rows, true);
+  const Floats was = x;
+  Floats error(s.rows * s.width, s.aligned);
+  Floats g(s.rows * s.width, s.aligned), dz(s.rows * s.kept, true, 5, 5), squares(s.rows, true);
+  float *errors = whole ? error.data() : x.data();
   Faults faults;
-  good(rhumb_decode_loss(s.rows, s.kept, s.features, s.width, x.data(), stride, scale, lists.indices.data(),
-                         lists.values.data(), w_dec.data(), b_dec.data(), error.data(), g.data(), dz.data(),
+  good(rhumb_decode_loss(s.rows, s.kept, s.features, s.width, x.data(), stride, factor,
+                         whole ? denominator.data() : nullptr, lists.indices.data(), lists.values.data(), w_dec.data(),
+                         whole ? b_dec.data() : nullptr, errors, g.data(), squares.data(), whole ? dz.data() : nullptr,
                          faults.data(), nullptr),
        "decode_loss");
   for (int64_t r = 0; r < s.rows; r++) {
-    Sums gradient(s.width), dots(s.kept), squares(1);
+    Sums gradient(s.width), rest(s.width), dots(s.kept), square(1);
     for (int64_t d = 0; d < s.width; d++) {
-      double difference = static_cast<double>(b_dec[d]) - x[r * stride + d];
-      gradient.add(d, scale * static_cast<double>(b_dec[d]));
-      gradient.add(d, -scale * static_cast<double>(x[r * stride + d]));
+      const double bias = whole ? b_dec[d] : 0;
+      double difference = bias - was[r * stride + d];
+      gradient.add(d, scale * bias);
+      gradient.add(d, -scale * static_cast<double>(was[r * stride + d]));
       for (int64_t i = r * s.kept; i < r * s.kept + lists.length(r); i++) {
         const double term = static_cast<double>(lists.values[i]) * w_dec[lists.indices[i] * s.width + d];
         difference += term;
         gradient.add(d, scale * term);
       }
-      squares.add(0, difference * difference);
+      square.add(0, difference * difference);
+      rest.add(d, -difference);
+      rest.size[d] = gradient.size[d] / scale;
     }
     for (int64_t i = 0; i < s.kept; i++) {
       const int64_t at = r * s.kept + i;
-      if (i >= lists.length(r)) {
+      if (i >= lists.length(r) || !whole) {
         dots.add(i, 5);
       } else if (lists.values[at] > 0) {
         for (int64_t d = 0; d < s.width; d++) {
@@ -269,14 +279,29 @@ void decodes_loss(const Shape &s) {
       }
     }
     const bool near = gradient.near(g.data() + r * s.width) & dots.near(dz.data() + r * s.kept) &
-                      squares.near(error.data() + r, 1e-4);
+                      square.near(squares.data() + r, 1e-4) & rest.near(errors + r * s.width);
     check(near, "decode_loss: row %ld of %ld, K %ld, width %ld", static_cast<long>(r), static_cast<long>(s.rows),
           static_cast<long>(s.kept), static_cast<long>(s.width));
   }
   check(faults.none(), "decode_loss: a fault");
 }
 
-void goes_back(const Shape &s, bool decoder_bias) {
+// A denominator of 0 gives a gradient of 0.
+void decodes_loss_under_nothing() {
+  const Lists lists(3, 2, 4);
+  const Array<float> zero(1, 0.0f);
+  Floats w(4 * 6, true), x(3 * 6, true), g(3 * 6, true), dz(6, true), squares(3, true);
+  Faults faults;
+  good(rhumb_decode_loss(3, 2, 4, 6, x.data(), 6, 2, zero.data(), lists.indices.data(), lists.values.data(), w.data(),
+                         nullptr, nullptr, g.data(), squares.data(), dz.data(), faults.data(), nullptr),
+       "decode_loss");
+  for (int64_t i = 0; i < 3 * 6; i++) {
+    check(g[i] == 0 && squares[i / 6] > 0, "decode_loss: a denominator of 0 gives %g", g[i]);
+  }
+}
+
+// with_dots: the dots of g with rows of W_dec are given.
+void goes_back(const Shape &s, bool decoder_bias, bool with_dots) {
   const Lists lists(s.rows, s.kept, s.features, s.hot);
   const int64_t stride = s.width + (s.aligned ? 8 : 0);
   const float slope = 0.0625f;
@@ -284,15 +309,25 @@ void goes_back(const Shape &s, bool decoder_bias) {
   Floats w_enc(s.features * s.width, s.aligned), w_dec(s.features * s.width, s.aligned), b_dec(s.width, s.aligned);
   const Floats dw_enc(s.features * s.width, s.aligned), dw_dec(s.features * s.width, s.aligned);
   const Floats db_enc(s.features, true), db_dec(s.width, true);
+  Floats dots(s.rows * s.kept, true);
+  for (int64_t r = 0; r < s.rows; r++) {
+    for (int64_t i = r * s.kept; i < r * s.kept + lists.length(r); i++) {
+      double dot = 0;
+      for (int64_t d = 0; d < s.width; d++) {
+        dot += static_cast<double>(g[r * s.width + d]) * w_dec[lists.indices[i] * s.width + d];
+      }
+      dots[i] = lists.values[i] > 0 ? static_cast<float>(dot) : 0;
+    }
+  }
   const std::vector<Floats> results = in_all_orders<std::vector<Floats>>("sae_backward", [&] {
     std::vector<Floats> to = {dw_enc, dw_dec, db_enc, db_dec};
     Faults faults;
     const int64_t bytes = rhumb_sae_backward_scratch(s.rows, s.kept, s.features, s.width);
     Array<unsigned char> scratch(bytes, 0xA5);
     good(rhumb_sae_backward(s.rows, s.kept, s.features, s.width, x.data(), stride, g.data(), slope,
-                            lists.indices.data(), lists.values.data(), w_enc.data(), w_dec.data(), b_dec.data(),
-                            decoder_bias, to[0].data(), to[1].data(), to[2].data(), to[3].data(), scratch.data(), bytes,
-                            faults.data(), nullptr),
+                            lists.indices.data(), lists.values.data(), with_dots ? dots.data() : nullptr, w_enc.data(),
+                            w_dec.data(), b_dec.data(), decoder_bias, to[0].data(), to[1].data(), to[2].data(),
+                            to[3].data(), scratch.data(), bytes, faults.data(), nullptr),
          "sae_backward");
     check(faults.none(), "sae_backward: a fault");
     return to;
@@ -417,6 +452,50 @@ void scatters(int64_t rows, int64_t cols, int64_t table_rows, bool hot, bool ali
 
 // --- Rows --------------------------------------------------------------------------------------------------------------
 
+// The factor that clips what is left of dw to some norm, alone and beside a gradient of another shape.
+void clips(int64_t rows, int64_t cols, const Floats &w, const Floats &dw) {
+  const Floats beside(9001, true);
+  for (int64_t count : {0, 1, 9001}) {
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+      squares += static_cast<double>(beside[i]) * beside[i];
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      double norm = 0, dot = 0, left = 0;
+      for (int64_t c = 0; c < cols; c++) {
+        norm += static_cast<double>(w[r * cols + c]) * w[r * cols + c];
+        dot += static_cast<double>(dw[r * cols + c]) * w[r * cols + c];
+      }
+      for (int64_t c = 0; c < cols; c++) {
+        const double here = dw[r * cols + c] - (norm == 0 ? 0 : dot / norm * w[r * cols + c]);
+        left += here * here;
+      }
+      squares += left;
+    }
+    const int64_t bytes = rhumb_clip_scratch(count, rows);
+    Array<unsigned char> scratch(bytes, 0xA5);
+    Array<float> scale(1, 7.0f);
+    const auto clip = [&](const Floats &gradient, float most) {
+      good(rhumb_clip(count, gradient.data(), rows, cols, w.data(), dw.data(), most, scale.data(), scratch.data(), bytes,
+                      nullptr),
+           "clip");
+      return scale[0];
+    };
+    for (float most : {0.25f, 1.0f, 1e9f, INFINITY}) {
+      const double expected = std::min(1.0, most / std::sqrt(squares));
+      check(std::fabs(clip(beside, most) - expected) <= 1e-6 * expected + (squares < 1e-10), "clip: %g, not %g", scale[0],
+            expected);
+    }
+    if (count > 0) {
+      Floats wrong = beside;
+      wrong[count - 1] = NAN;
+      check(std::isnan(clip(wrong, 1)), "clip: %g of a gradient that is NaN", scale[0]);
+      wrong[count - 1] = 3e38f;
+      check(std::isnan(clip(wrong, 1)), "clip: %g of a gradient whose squared norm is no float32", scale[0]);
+    }
+  }
+}
+
 void rows_of_matrices(int64_t rows, int64_t cols, bool aligned) {
   Floats w(rows * cols, aligned), dw(rows * cols, aligned), factors(rows, true), dots(rows, true);
   for (int64_t c = 0; c < cols; c++) {
@@ -448,18 +527,26 @@ void rows_of_matrices(int64_t rows, int64_t cols, bool aligned) {
   }
   // The fused call, then its three steps one by one.
   const float lr = 0.01f, beta1 = 0.9f, beta2 = 0.99f, eps = 1e-8f, grad_scale = 0.5f;
+  const Array<float> scale(1, grad_scale), no_step(1, NAN);
   Floats m(rows * cols, aligned), v(rows * cols, aligned, 0, 1);
-  Floats fused_w = w, fused_dw = dw, fused_m = m, fused_v = v;
-  good(rhumb_project_adam_normalise(rows, cols, fused_w.data(), fused_dw.data(), fused_m.data(), fused_v.data(),
-                                    grad_scale, lr, beta1, beta2, eps, 3, nullptr),
+  Floats fused_w = w, fused_m = m, fused_v = v;
+  good(rhumb_project_adam_normalise(rows, cols, fused_w.data(), dw.data(), fused_m.data(), fused_v.data(),
+                                    no_step.data(), lr, beta1, beta2, eps, 3, nullptr),
        "project_adam_normalise");
+  for (int64_t i = 0; i < rows * cols; i++) {
+    check(fused_w[i] == w[i] && fused_m[i] == m[i] && fused_v[i] == v[i], "project_adam_normalise: a step by NaN");
+  }
+  good(rhumb_project_adam_normalise(rows, cols, fused_w.data(), dw.data(), fused_m.data(), fused_v.data(),
+                                    scale.data(), lr, beta1, beta2, eps, 3, nullptr),
+       "project_adam_normalise");
+  clips(rows, cols, w, dw);
   good(rhumb_project_rows(rows, cols, w.data(), dw.data(), nullptr), "project_rows");
   for (int64_t r = 0; r < rows; r++) {
     const double squares = dot(w, w, r);
     for (int64_t c = 0; c < cols; c++) {
       const int64_t i = r * cols + c;
       const double expected = squares == 0 ? dw0[i] : dw0[i] - dot(w, dw0, r) / squares * w[i];
-      check(std::fabs(dw[i] - expected) < 1e-6 && std::fabs(fused_dw[i] - expected) < 1e-6, "project_rows");
+      check(std::fabs(dw[i] - expected) < 1e-6, "project_rows");
     }
   }
   std::vector<double> stepped(rows * cols);
@@ -493,6 +580,9 @@ void rows_of_matrices(int64_t rows, int64_t cols, bool aligned) {
 }
 
 void extremes() {
+  Array<float> scale(1, 7.0f);
+  good(rhumb_clip(0, nullptr, 0, 0, nullptr, nullptr, 1, scale.data(), nullptr, 0, nullptr), "clip");
+  check(scale[0] == 1, "clip: %g of nothing", scale[0]);
   // Norms whose square or whose inverse is no float32; eps 0 where all is 0.
   Array<float> w(3 * 5, 1e-42f);
   for (int64_t c = 0; c < 5; c++) {
@@ -504,7 +594,8 @@ void extremes() {
   }
   // Past a row of 5 the fused step sees 0 / 0 with eps 0.
   Array<float> g = uniforms(15), m(15, 0.0f), v(15, 0.0f);
-  good(rhumb_project_adam_normalise(3, 5, w.data(), g.data(), m.data(), v.data(), 1, 0.1f, 0.9f, 0.99f, 0, 1, nullptr),
+  good(rhumb_project_adam_normalise(3, 5, w.data(), g.data(), m.data(), v.data(), nullptr, 0.1f, 0.9f, 0.99f, 0, 1,
+                                    nullptr),
        "project_adam_normalise");
   for (int64_t i = 0; i < 15; i++) {
     check(std::fabs(w[i]) <= 1, "project_adam_normalise: %g with eps 0", w[i]);
@@ -537,14 +628,16 @@ void faults_are_told() {
     return rhumb_decode(70, 9, 40, width, indices, values, w.data(), b.data(), y.data(), width, faults, nullptr);
   });
   told("decode_loss", [&](uint64_t *faults) {
-    return rhumb_decode_loss(70, 9, 40, width, x.data(), width, 1, indices, values, w.data(), b.data(), error.data(),
-                             g.data(), dz.data(), faults, nullptr);
+    return rhumb_decode_loss(70, 9, 40, width, x.data(), width, 1, nullptr, indices, values, w.data(), b.data(), nullptr,
+                             g.data(), error.data(), dz.data(), faults, nullptr);
   });
-  told("sae_backward", [&](uint64_t *faults) {
-    return rhumb_sae_backward(70, 9, 40, width, x.data(), width, g.data(), 0, indices, values, w.data(), w.data(),
-                              b.data(), 1, dw.data(), dw.data(), per_feature.data(), b.data(), scratch.data(), bytes,
-                              faults, nullptr);
-  });
+  for (const float *dots : {static_cast<const float *>(nullptr), static_cast<const float *>(dz.data())}) {
+    told("sae_backward", [&](uint64_t *faults) {
+      return rhumb_sae_backward(70, 9, 40, width, x.data(), width, g.data(), 0, indices, values, dots, w.data(),
+                                w.data(), b.data(), 1, dw.data(), dw.data(), per_feature.data(), b.data(),
+                                scratch.data(), bytes, faults, nullptr);
+    });
+  }
   told("threshold_backward", [&](uint64_t *faults) {
     return rhumb_threshold_backward(70, 9, 40, width, 1, g.data(), 0, indices, values, per_feature.data(), w.data(),
                                     per_feature.data(), scratch.data(), bytes, faults, nullptr);
@@ -608,16 +701,18 @@ int main() {
                              Shape{3, 5, 11, 1028, 0, true}, Shape{2, 40, 64, 260, 0, false}}) {
     decodes(shape, true);
     decodes(shape, false);
-    decodes_loss(shape);
-    goes_back(shape, true);
-    goes_back(shape, false);
+    decodes_loss(shape, true);
+    decodes_loss(shape, false);
+    goes_back(shape, true, false);
+    goes_back(shape, false, true);
     thresholds_go_back(shape);
   }
   // Decoder rows that do not fit in shared memory.
-  decodes_loss({3, 30, 64, 1024, 0, true});
+  decodes_loss({3, 30, 64, 1024, 0, true}, true);
+  decodes_loss_under_nothing();
   // Features in every row: sums that pass many groups of 64 entries, and whole groups of groups.
-  goes_back({700, 3, 5, 8, 2, true}, true);
-  goes_back({4500, 2, 4, 3, 1, false}, false);
+  goes_back({700, 3, 5, 8, 2, true}, true, true);
+  goes_back({4500, 2, 4, 3, 1, false}, false, false);
   thresholds_go_back({4500, 2, 4, 3, 1, false});
   for (bool aligned : {true, false}) {
     scatters(1, 1, 1, false, aligned);

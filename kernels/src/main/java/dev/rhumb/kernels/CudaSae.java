@@ -239,6 +239,48 @@ final class CudaSae extends Sae {
   }
 
   @Override
+  void doDecodeLoss(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      double factor,
+      Buffer denominator,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer dz) {
+    cuda.begin();
+    cuda.blame(Rhumb.RHUMB_FAULT_LIST_INDEX(), "decodeLoss", features);
+    cuda.check(
+        Rhumb.rhumb_decode_loss(
+            rows,
+            kept,
+            features,
+            width,
+            cuda.at(x),
+            xStride,
+            factor,
+            cuda.at(denominator),
+            cuda.at(indices),
+            cuda.at(values),
+            cuda.at(wDec),
+            cuda.at(bDec),
+            cuda.at(error),
+            cuda.at(g),
+            cuda.at(squares),
+            cuda.at(dz),
+            cuda.faults(),
+            cuda.stream()));
+  }
+
+  @Override
   void doBackward(
       int rows,
       int kept,
@@ -250,6 +292,7 @@ final class CudaSae extends Sae {
       float slope,
       Buffer indices,
       Buffer values,
+      Buffer dz,
       Buffer wEnc,
       Buffer wDec,
       Buffer bDec,
@@ -273,6 +316,7 @@ final class CudaSae extends Sae {
             slope,
             cuda.at(indices),
             cuda.at(values),
+            cuda.at(dz),
             cuda.at(wEnc),
             cuda.at(wDec),
             cuda.at(bDec),

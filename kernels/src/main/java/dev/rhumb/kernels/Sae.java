@@ -336,6 +336,86 @@ public abstract class Sae {
     KernelEvents.end(launch, op, rows);
   }
 
+  /**
+   * A reconstruction's error and the gradients of its square, from one gather of the decoder's
+   * rows. With x^ the {@link #decode}, e = x - x^ and s = factor / denominator[0]:
+   *
+   * <pre>
+   * error = e            squares[r] = sum over d of e[r][d]^2
+   * g = - s e            dz[r][i] = g[r].W_dec[indices[r][i]] where values[r][i] is above 0, else 0
+   * </pre>
+   *
+   * So with a factor of 2, g is the gradient of sum e^2 / denominator in the reconstruction, and dz
+   * that in each activation: {@link #backward} takes both. A denominator of 0 gives s = 0.
+   *
+   * @param x (rows, D)
+   * @param factor rounded after the division
+   * @param denominator (1), or null for 1
+   * @param indices (rows, K) int32, lists of features from 0 to features - 1
+   * @param values (rows, K)
+   * @param wDec (F, D), contiguous
+   * @param bDec (D), or null for none
+   * @param error (rows, D) contiguous, set; null where it is not wanted; may be x
+   * @param g (rows, D) contiguous, set
+   * @param squares (rows), set
+   * @param dz (rows, K), set for the entries of the lists; null where it is not wanted
+   * @throws IllegalArgumentException when an index is out of range: it names the row
+   */
+  public final void decodeLoss(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer x,
+      long xStride,
+      double factor,
+      Buffer denominator,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer dz) {
+    String op = "decodeLoss";
+    sparse(op, rows, kept, features, width, indices, values, wDec);
+    Check.matrix(op, "x", x, rows, width, xStride);
+    if (denominator != null) {
+      Check.vector(op, "denominator", denominator, DType.F32, 1);
+    }
+    if (bDec != null) {
+      Check.vector(op, "bDec", bDec, DType.F32, width);
+    }
+    if (error != null) {
+      Check.matrix(op, "error", error, rows, width, width);
+    }
+    Check.matrix(op, "g", g, rows, width, width);
+    Check.vector(op, "squares", squares, DType.F32, rows);
+    if (dz != null) {
+      Check.vector(op, "dz", dz, DType.F32, rows * kept);
+    }
+    KernelEvents.Launch launch = KernelEvents.begin();
+    doDecodeLoss(
+        (int) rows,
+        (int) kept,
+        (int) features,
+        (int) width,
+        x,
+        xStride,
+        factor,
+        denominator,
+        indices,
+        values,
+        wDec,
+        bDec,
+        error,
+        g,
+        squares,
+        dz);
+    KernelEvents.end(launch, op, rows);
+  }
+
   /** {@link #backward} of a loss that depends on activations through the reconstruction alone. */
   public final void backward(
       long rows,
@@ -415,10 +495,61 @@ public abstract class Sae {
       Buffer dWDec,
       Buffer dBEnc,
       Buffer dBDec) {
+    backward(
+        rows,
+        kept,
+        features,
+        width,
+        x,
+        xStride,
+        g,
+        slope,
+        indices,
+        values,
+        null,
+        wEnc,
+        wDec,
+        bDec,
+        decoderBias,
+        dWEnc,
+        dWDec,
+        dBEnc,
+        dBDec);
+  }
+
+  /**
+   * {@link #backward} with the dots g[r].W_dec[f] that {@link #decodeLoss} has found already: the
+   * decoder's rows are not gathered again.
+   *
+   * @param dz (rows, K), those of this g, for the entries with a value above 0; or null
+   */
+  public final void backward(
+      long rows,
+      long kept,
+      long features,
+      long width,
+      Buffer x,
+      long xStride,
+      Buffer g,
+      float slope,
+      Buffer indices,
+      Buffer values,
+      Buffer dz,
+      Buffer wEnc,
+      Buffer wDec,
+      Buffer bDec,
+      boolean decoderBias,
+      Buffer dWEnc,
+      Buffer dWDec,
+      Buffer dBEnc,
+      Buffer dBDec) {
     String op = "saeBackward";
     sparse(op, rows, kept, features, width, indices, values, wDec);
     Check.matrix(op, "x", x, rows, width, xStride);
     Check.matrix(op, "g", g, rows, width, width);
+    if (dz != null) {
+      Check.vector(op, "dz", dz, DType.F32, rows * kept);
+    }
     Check.matrix(op, "wEnc", wEnc, features, width, width);
     Check.vector(op, "bDec", bDec, DType.F32, width);
     Check.matrix(op, "dWEnc", dWEnc, features, width, width);
@@ -437,6 +568,7 @@ public abstract class Sae {
         slope,
         indices,
         values,
+        dz,
         wEnc,
         wDec,
         bDec,
@@ -794,6 +926,13 @@ public abstract class Sae {
     Check.matrix(op, "wDec", wDec, features, width, width);
   }
 
+  /** The factor s of {@link #decodeLoss}. Backends on the host call it. */
+  static float lossScale(double factor, Buffer denominator) {
+    double under =
+        denominator == null ? 1 : denominator.segment().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, 0);
+    return under == 0 ? 0 : (float) (factor / under);
+  }
+
   /** Refuses a subset that does not ascend within the features. Backends on the host call it. */
   static void checkSubset(Buffer subset, int taken, int features) {
     if (subset == null) {
@@ -887,6 +1026,24 @@ public abstract class Sae {
       Buffer y,
       long yStride);
 
+  abstract void doDecodeLoss(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      double factor,
+      Buffer denominator,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer dz);
+
   abstract void doBackward(
       int rows,
       int kept,
@@ -898,6 +1055,7 @@ public abstract class Sae {
       float slope,
       Buffer indices,
       Buffer values,
+      Buffer dz,
       Buffer wEnc,
       Buffer wDec,
       Buffer bDec,

@@ -297,7 +297,7 @@ final class ScalarSae extends Sae {
         }
         float centre = get(threshold.segment(), f);
         if (Math.abs(get(scores.segment(), i) - centre) < bandwidth / 2) {
-          double dz = dot(g.segment(), (long) r * width, wDec.segment(), (long) f * width, width);
+          double dz = dotOf(g, r, wDec, f, width);
           sum[f] += (centre * dz + slope) / bandwidth;
         }
       }
@@ -355,19 +355,27 @@ final class ScalarSae extends Sae {
       long yStride) {
     Check.lists("decode", indices, rows, kept, features);
     for (int r = 0; r < rows; r++) {
-      sum = ScalarMemory.zeros(sum, width);
-      for (int i = 0; i < kept; i++) {
-        long at = (long) r * kept + i;
-        if (getInt(indices.segment(), at) == END) {
-          break;
-        }
-        double z = get(values.segment(), at);
-        addScaled(z, wDec.segment(), (long) getInt(indices.segment(), at) * width, width);
-      }
+      decodeRow(r, kept, width, indices, values, wDec, bDec);
       for (int d = 0; d < width; d++) {
-        double bias = bDec == null ? 0 : get(bDec.segment(), d);
-        set(y.segment(), r * yStride + d, sum[d] + bias);
+        set(y.segment(), r * yStride + d, sum[d]);
       }
+    }
+  }
+
+  /** Sets sum to the decode of a row. */
+  private void decodeRow(
+      int r, int kept, int width, Buffer indices, Buffer values, Buffer wDec, Buffer bDec) {
+    sum = ScalarMemory.zeros(sum, width);
+    for (int i = 0; i < kept; i++) {
+      long at = (long) r * kept + i;
+      if (getInt(indices.segment(), at) == END) {
+        break;
+      }
+      double z = get(values.segment(), at);
+      addScaled(z, wDec.segment(), (long) getInt(indices.segment(), at) * width, width);
+    }
+    for (int d = 0; d < width; d++) {
+      sum[d] += bDec == null ? 0 : get(bDec.segment(), d);
     }
   }
 
@@ -375,6 +383,54 @@ final class ScalarSae extends Sae {
     for (int d = 0; d < width; d++) {
       sum[d] += factor * get(rows, from + d);
     }
+  }
+
+  @Override
+  void doDecodeLoss(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      double factor,
+      Buffer denominator,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer dz) {
+    Check.lists("decodeLoss", indices, rows, kept, features);
+    float scale = lossScale(factor, denominator);
+    for (int r = 0; r < rows; r++) {
+      decodeRow(r, kept, width, indices, values, wDec, bDec);
+      double square = 0;
+      for (int d = 0; d < width; d++) {
+        // Rounded where a decode and a difference round, for the same bits as theirs.
+        float e = (float) ((double) get(x.segment(), r * xStride + d) - (float) sum[d]);
+        square += (double) e * e;
+        if (error != null) {
+          set(error.segment(), (long) r * width + d, e);
+        }
+        set(g.segment(), (long) r * width + d, -(double) scale * e);
+      }
+      set(squares.segment(), r, square);
+      for (long i = (long) r * kept; dz != null && i < (r + 1L) * kept; i++) {
+        int f = getInt(indices.segment(), i);
+        if (f == END) {
+          break;
+        }
+        boolean fired = get(values.segment(), i) > 0;
+        set(dz.segment(), i, fired ? dotOf(g, r, wDec, f, width) : 0);
+      }
+    }
+  }
+
+  private static double dotOf(Buffer a, int row, Buffer b, int other, int width) {
+    return dot(a.segment(), (long) row * width, b.segment(), (long) other * width, width);
   }
 
   @Override
@@ -389,6 +445,7 @@ final class ScalarSae extends Sae {
       float slope,
       Buffer indices,
       Buffer values,
+      Buffer dots,
       Buffer wEnc,
       Buffer wDec,
       Buffer bDec,
@@ -413,7 +470,7 @@ final class ScalarSae extends Sae {
         int entry = order[i];
         int row = entry / kept;
         double z = get(zs, entry);
-        double dz = dot(gs, (long) row * width, wDec.segment(), (long) f * width, width) + slope;
+        double dz = (dots == null ? dotOf(g, row, wDec, f, width) : get(dots.segment(), entry)) + slope;
         slopeSum += dz;
         for (int d = 0; d < width; d++) {
           decoderSum[d] += z * get(gs, (long) row * width + d);
@@ -493,16 +550,16 @@ final class ScalarSae extends Sae {
 
   @Override
   void doNormaliseRows(int rows, int cols, Buffer w) {
-    MemorySegment ws = w.segment();
     for (int r = 0; r < rows; r++) {
-      long row = (long) r * cols;
-      double norm = Math.sqrt(dot(ws, row, ws, row, cols));
-      if (norm == 0) {
-        continue;
-      }
-      for (int c = 0; c < cols; c++) {
-        set(ws, row + c, get(ws, row + c) / norm);
-      }
+      normalise(w.segment(), (long) r * cols, cols);
+    }
+  }
+
+  /** Scales the row that starts at an element to unit norm, unless it is all zeros. */
+  static void normalise(MemorySegment w, long row, int cols) {
+    double norm = Math.sqrt(dot(w, row, w, row, cols));
+    for (int c = 0; c < cols && norm != 0; c++) {
+      set(w, row + c, get(w, row + c) / norm);
     }
   }
 

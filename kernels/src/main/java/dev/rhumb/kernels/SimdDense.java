@@ -2,7 +2,6 @@ package dev.rhumb.kernels;
 
 import static dev.rhumb.kernels.Simd.ADDRESS;
 import static dev.rhumb.kernels.Simd.BYTES;
-import static dev.rhumb.kernels.Simd.D;
 import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
@@ -16,10 +15,8 @@ import static dev.rhumb.kernels.SimdTile.ROOM;
 import static dev.rhumb.kernels.SimdTile.ROWS;
 import static dev.rhumb.kernels.SimdTile.WIDE;
 
-import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
-import jdk.incubator.vector.VectorOperators;
 
 /**
  * {@link Dense} on the Vector API.
@@ -61,7 +58,6 @@ final class SimdDense extends Dense {
   private static final int FEW_COLS = 256;
   private static final int JOIN_ROWS = 8;
   private static final int SUM_ROWS = 256;
-  private static final int NORM_CHUNK = 1 << 14;
   private static final int ELEMENT_CHUNK = 1 << 14;
 
   private final Workers workers;
@@ -73,7 +69,7 @@ final class SimdDense extends Dense {
   private final Workers.Task joinTask = this::join;
   private final Workers.Task sumTask = this::sumChunk;
   private final Workers.Task addTask = this::addChunk;
-  private final Workers.Task normTask = this::normChunk;
+  private final SquaredNorm norm;
 
   // The arguments of the call under way; strides in bytes.
   private boolean transA;
@@ -105,6 +101,7 @@ final class SimdDense extends Dense {
 
   SimdDense(Workers workers) {
     this.workers = workers;
+    norm = new SquaredNorm(workers);
   }
 
   @Override
@@ -589,38 +586,6 @@ final class SimdDense extends Dense {
 
   @Override
   void doSquaredNorm(long count, Buffer x, Buffer result) {
-    this.count = count;
-    a = x.segment().address();
-    int chunks = Simd.chunks(count, NORM_CHUNK);
-    packed = workers.shared().reserve(Math.max(1, chunks) * 8L);
-    workers.run(chunks, count, normTask);
-    double sum = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      sum += Simd.getDouble(packed + chunk * 8L);
-    }
-    set(result.segment().address(), (float) sum);
-  }
-
-  private void normChunk(int chunk, int worker) {
-    long from = (long) chunk * NORM_CHUNK;
-    int elements = (int) Math.min(NORM_CHUNK, count - from);
-    DoubleVector low = DoubleVector.zero(D);
-    DoubleVector high = low;
-    for (int i = 0; i < elements; i += LANES) {
-      FloatVector x =
-          FloatVector.fromMemorySegment(
-              F, MEMORY, a + (from + i) * 4, ORDER, F.indexInRange(i, elements));
-      DoubleVector first = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 0);
-      DoubleVector second = (DoubleVector) x.convertShape(VectorOperators.F2D, D, 1);
-      low = first.fma(first, low);
-      high = second.fma(second, high);
-    }
-    long lanes = workers.own(worker).reserve(BYTES);
-    low.add(high).intoMemorySegment(Simd.MEMORY, lanes, Simd.ORDER);
-    double sum = 0;
-    for (int i = 0; i < LANES / 2; i++) {
-      sum += Simd.getDouble(lanes + i * 8L);
-    }
-    Simd.setDouble(packed + chunk * 8L, sum);
+    set(result.segment().address(), (float) norm.of(x.segment().address(), count));
   }
 }

@@ -4,6 +4,8 @@ import static dev.rhumb.kernels.Simd.F;
 import static dev.rhumb.kernels.Simd.LANES;
 import static dev.rhumb.kernels.Simd.MEMORY;
 import static dev.rhumb.kernels.Simd.ORDER;
+import static dev.rhumb.kernels.Simd.get;
+import static dev.rhumb.kernels.Simd.set;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -13,6 +15,9 @@ final class SimdOptimizer extends Optimizer {
   private static final int CHUNK = 1 << 13;
 
   private final Workers workers;
+  private final SimdAdam adam = new SimdAdam();
+  private final SquaredNorm norm;
+  private final UnitRows rows;
   private final Workers.Task task = this::chunk;
   private final Workers.Task averageTask = this::averageChunk;
 
@@ -22,18 +27,13 @@ final class SimdOptimizer extends Optimizer {
   private long gradient;
   private long m;
   private long v;
-  private float gradScale;
-  private float beta1;
-  private float beta2;
-  private float rest1;
-  private float rest2;
-  private float rate;
-  private float scale2;
-  private float eps;
-  private float keep;
+  private float decay;
+  private float rest;
 
   SimdOptimizer(Workers workers) {
     this.workers = workers;
+    norm = new SquaredNorm(workers);
+    rows = new UnitRows(workers);
   }
 
   @Override
@@ -43,7 +43,8 @@ final class SimdOptimizer extends Optimizer {
       Buffer gradient,
       Buffer m,
       Buffer v,
-      float gradScale,
+      float factor,
+      Buffer gradScale,
       float lr,
       float beta1,
       float beta2,
@@ -55,39 +56,53 @@ final class SimdOptimizer extends Optimizer {
     this.gradient = gradient.segment().address();
     this.m = m.segment().address();
     this.v = v.segment().address();
-    this.gradScale = gradScale;
-    this.beta1 = beta1;
-    this.beta2 = beta2;
-    rest1 = (float) (1 - (double) beta1);
-    rest2 = (float) (1 - (double) beta2);
-    rate = (float) (-lr / (1 - Math.pow(beta1, step)));
-    scale2 = (float) (1 / (1 - Math.pow(beta2, step)));
-    this.eps = eps;
-    keep = -lr * weightDecay;
-    workers.run(Simd.chunks(count, CHUNK), 16 * count, task);
+    float scale = gradScale == null ? factor : factor * get(gradScale.segment().address());
+    if (adam.start(scale, lr, beta1, beta2, eps, weightDecay, step)) {
+      workers.run(Simd.chunks(count, CHUNK), 16 * count, task);
+    }
   }
 
   private void chunk(int chunk, int worker) {
     long from = (long) chunk * CHUNK;
-    int elements = (int) Math.min(CHUNK, count - from);
-    for (int i = 0; i < elements; i += LANES) {
-      VectorMask<Float> mask = F.indexInRange(i, elements);
-      long at = (from + i) * 4;
-      FloatVector g =
-          FloatVector.fromMemorySegment(F, MEMORY, gradient + at, ORDER, mask).mul(gradScale);
-      FloatVector first = FloatVector.fromMemorySegment(F, MEMORY, m + at, ORDER, mask).mul(beta1);
-      first = g.fma(FloatVector.broadcast(F, rest1), first);
-      FloatVector second = FloatVector.fromMemorySegment(F, MEMORY, v + at, ORDER, mask).mul(beta2);
-      second = g.mul(g).fma(FloatVector.broadcast(F, rest2), second);
-      first.intoMemorySegment(MEMORY, m + at, ORDER, mask);
-      second.intoMemorySegment(MEMORY, v + at, ORDER, mask);
-      FloatVector move = first.mul(rate).div(second.mul(scale2).sqrt().add(eps));
-      FloatVector value = FloatVector.fromMemorySegment(F, MEMORY, x + at, ORDER, mask);
-      value
-          .fma(FloatVector.broadcast(F, keep), value)
-          .add(move)
-          .intoMemorySegment(MEMORY, x + at, ORDER, mask);
+    long at = from * 4;
+    adam.step((int) Math.min(CHUNK, count - from), x + at, gradient + at, m + at, v + at);
+  }
+
+  @Override
+  void doAdamUnitRows(
+      int rows,
+      int cols,
+      Buffer w,
+      Buffer gradient,
+      Buffer m,
+      Buffer v,
+      Buffer gradScale,
+      float lr,
+      float beta1,
+      float beta2,
+      float eps,
+      long step) {
+    if (adam.start(get(gradScale.segment().address()), lr, beta1, beta2, eps, 0, step)) {
+      this.rows.adam(
+          rows,
+          cols,
+          w.segment().address(),
+          gradient.segment().address(),
+          m.segment().address(),
+          v.segment().address(),
+          adam);
     }
+  }
+
+  @Override
+  void doClip(
+      long count, Buffer gradient, int rows, int cols, Buffer w, Buffer dw, float most, Buffer scale) {
+    double squares = norm.of(gradient.segment().address(), count);
+    if (rows > 0) {
+      squares +=
+          this.rows.projectedSquares(rows, cols, w.segment().address(), dw.segment().address());
+    }
+    set(scale.segment().address(), clipScale(squares, most));
   }
 
   @Override
@@ -95,8 +110,8 @@ final class SimdOptimizer extends Optimizer {
     this.count = count;
     this.x = x.segment().address();
     m = average.segment().address();
-    beta1 = decay;
-    rest1 = (float) (1 - (double) decay);
+    this.decay = decay;
+    rest = (float) (1 - (double) decay);
     workers.run(Simd.chunks(count, CHUNK), 3 * count, averageTask);
   }
 
@@ -106,9 +121,9 @@ final class SimdOptimizer extends Optimizer {
     for (int i = 0; i < elements; i += LANES) {
       VectorMask<Float> mask = F.indexInRange(i, elements);
       long at = (from + i) * 4;
-      FloatVector before = FloatVector.fromMemorySegment(F, MEMORY, m + at, ORDER, mask).mul(beta1);
+      FloatVector before = FloatVector.fromMemorySegment(F, MEMORY, m + at, ORDER, mask).mul(decay);
       FloatVector.fromMemorySegment(F, MEMORY, x + at, ORDER, mask)
-          .fma(FloatVector.broadcast(F, rest1), before)
+          .fma(FloatVector.broadcast(F, rest), before)
           .intoMemorySegment(MEMORY, m + at, ORDER, mask);
     }
   }

@@ -447,6 +447,42 @@ final class SimdSae extends Sae {
   }
 
   @Override
+  void doDecodeLoss(
+      int rows,
+      int kept,
+      int features,
+      int width,
+      Buffer x,
+      long xStride,
+      double factor,
+      Buffer denominator,
+      Buffer indices,
+      Buffer values,
+      Buffer wDec,
+      Buffer bDec,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer dz) {
+    Check.lists("decodeLoss", indices, rows, kept, features);
+    decoder.decodeLoss(
+        rows,
+        kept,
+        width,
+        x.segment().address(),
+        xStride * 4,
+        lossScale(factor, denominator),
+        indices.segment().address(),
+        values.segment().address(),
+        wDec.segment().address(),
+        bDec == null ? 0 : bDec.segment().address(),
+        error == null ? 0 : error.segment().address(),
+        g.segment().address(),
+        squares.segment().address(),
+        dz == null ? 0 : dz.segment().address());
+  }
+
+  @Override
   void doBackward(
       int rows,
       int kept,
@@ -458,6 +494,7 @@ final class SimdSae extends Sae {
       float slope,
       Buffer indices,
       Buffer values,
+      Buffer dz,
       Buffer wEnc,
       Buffer wDec,
       Buffer bDec,
@@ -478,6 +515,7 @@ final class SimdSae extends Sae {
         slope,
         indices.segment().address(),
         values.segment().address(),
+        dz == null ? 0 : dz.segment().address(),
         wEnc.segment().address(),
         wDec.segment().address(),
         bDec.segment().address(),

@@ -19,7 +19,7 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 
 /**
- * {@link Sae#backward}. Three passes: by rows, dz of each fired entry; a stable counting sort that
+ * {@link Sae#backward}. Three passes: by rows, dz of each fired entry unless it is given; a stable counting sort that
  * lists each feature's entries, rows ascending; by features, all gradients of the feature's own
  * weights. Work follows the fired entries.
  *
@@ -56,6 +56,7 @@ final class SimdSaeBackward {
   private float slope;
   private long indices;
   private long values;
+  private long given;
   private long wEnc;
   private long wDec;
   private long bDec;
@@ -83,7 +84,7 @@ final class SimdSaeBackward {
     this.workers = workers;
   }
 
-  /** All by address, strides in bytes. */
+  /** All by address, strides in bytes; no dz as address 0. */
   void run(
       int rows,
       int kept,
@@ -95,6 +96,7 @@ final class SimdSaeBackward {
       float slope,
       long indices,
       long values,
+      long dz,
       long wEnc,
       long wDec,
       long bDec,
@@ -113,6 +115,7 @@ final class SimdSaeBackward {
     this.slope = slope;
     this.indices = indices;
     this.values = values;
+    given = dz;
     this.wEnc = wEnc;
     this.wDec = wDec;
     this.bDec = bDec;
@@ -136,7 +139,7 @@ final class SimdSaeBackward {
       total += SparseRows.count(indices + r * (kept * 4L), kept);
     }
     long entryBytes = roundUp(rows + 1, 16) * 4L;
-    long slopeBytes = (total * 4 + 63) / 64 * 64;
+    long slopeBytes = given != 0 ? 0 : (total * 4 + 63) / 64 * 64;
     long centredBytes = ((long) rows * width * 4 + 63) / 64 * 64;
     ranges = Math.min(rows, workers.threads());
     long startBytes = roundUp(features + 1, 16) * 4L;
@@ -180,7 +183,9 @@ final class SimdSaeBackward {
                 .sub(FloatVector.fromMemorySegment(F, MEMORY, bDec + d * 4L, ORDER, mask));
         value.intoMemorySegment(MEMORY, centred + ((long) r * width + d) * 4, ORDER, mask);
       }
-      slopes(r, room);
+      if (given == 0) {
+        slopes(r, room);
+      }
     }
     if (decoderBias) {
       for (int d = 0; d < width; d += LANES) {
@@ -264,7 +269,7 @@ final class SimdSaeBackward {
     long own = placesOf(range);
     for (int r = firstRow(range); r < firstRow(range + 1); r++) {
       long at = (long) r * kept * 4;
-      long from = slopes + getInt(entries + r * 4L) * 4L;
+      long from = given != 0 ? given + at : slopes + getInt(entries + r * 4L) * 4L;
       for (int i = count(r); i > 0; i--, at += 4, from += 4) {
         float z = get(values + at);
         if (z > 0) {

@@ -8,17 +8,23 @@ import static dev.rhumb.kernels.Simd.ORDER;
 import static dev.rhumb.kernels.Simd.ceilDiv;
 import static dev.rhumb.kernels.Simd.get;
 import static dev.rhumb.kernels.Simd.getInt;
+import static dev.rhumb.kernels.Simd.set;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 
-/** Sums of a few rows of a dictionary, each times a factor: what a sparse decode is made of. */
+/**
+ * Sums of a few rows of a dictionary, each times a factor: what a sparse decode is made of, alone
+ * or with the loss of it.
+ */
 final class SparseRows {
   /** Rows of a task. */
   private static final int BLOCK = 64;
 
   private final Workers workers;
   private final Workers.Task task = this::block;
+  private final Workers.Task lossTask = this::lossBlock;
 
   // The arguments of the call under way.
   private int rows;
@@ -30,6 +36,12 @@ final class SparseRows {
   private long bDec;
   private long y;
   private long yStride;
+  private long x;
+  private long xStride;
+  private float scale;
+  private long error;
+  private long squares;
+  private long dz;
 
   SparseRows(Workers workers) {
     this.workers = workers;
@@ -64,6 +76,100 @@ final class SparseRows {
       long at = (long) r * kept * 4;
       int count = count(indices + at, kept);
       combine(count, indices + at, values + at, wDec, width, bDec, y + r * yStride);
+    }
+  }
+
+  /** {@link Sae#decodeLoss}; the stride in bytes, what is not there as address 0. */
+  void decodeLoss(
+      int rows,
+      int kept,
+      int width,
+      long x,
+      long xStride,
+      float scale,
+      long indices,
+      long values,
+      long wDec,
+      long bDec,
+      long error,
+      long g,
+      long squares,
+      long dz) {
+    this.rows = rows;
+    this.kept = kept;
+    this.width = width;
+    this.x = x;
+    this.xStride = xStride;
+    this.scale = scale;
+    this.indices = indices;
+    this.values = values;
+    this.wDec = wDec;
+    this.bDec = bDec;
+    this.error = error;
+    y = g;
+    yStride = width * 4L;
+    this.squares = squares;
+    this.dz = dz;
+    workers.run(ceilDiv(rows, BLOCK), lossTask);
+  }
+
+  private void lossBlock(int block, int worker) {
+    long room = workers.own(worker).reserve(Dots.ROOM);
+    int end = Math.min(rows, (block + 1) * BLOCK);
+    for (int r = block * BLOCK; r < end; r++) {
+      long at = (long) r * kept * 4;
+      long g = y + r * yStride;
+      int count = count(indices + at, kept);
+      combine(count, indices + at, values + at, wDec, width, bDec, g);
+      long rest = error == 0 ? 0 : error + r * yStride;
+      set(squares + r * 4L, finish(x + r * xStride, scale, width, rest, g, room));
+      if (dz != 0) {
+        // The decoder's rows are in the cache still.
+        Dots.dots(g, wDec, width * 4L, indices + at, count, width, room, dz + at);
+        keepFired(count, values + at, dz + at);
+      }
+    }
+  }
+
+  /**
+   * Makes e = x - g and g = -scale e of a row.
+   *
+   * @param g x^, then the gradient
+   * @param error set to e, or 0
+   * @param room of a vector
+   * @return the sum of e^2
+   */
+  private static float finish(long x, float scale, int width, long error, long g, long room) {
+    FloatVector sum = FloatVector.zero(F);
+    FloatVector factor = FloatVector.broadcast(F, -scale);
+    for (int d = 0; d < width; d += LANES) {
+      VectorMask<Float> mask = F.indexInRange(d, width);
+      FloatVector e =
+          FloatVector.fromMemorySegment(F, MEMORY, x + d * 4L, ORDER, mask)
+              .sub(FloatVector.fromMemorySegment(F, MEMORY, g + d * 4L, ORDER, mask));
+      sum = e.fma(e, sum);
+      e.mul(factor).intoMemorySegment(MEMORY, g + d * 4L, ORDER, mask);
+      if (error != 0) {
+        e.intoMemorySegment(MEMORY, error + d * 4L, ORDER, mask);
+      }
+    }
+    sum.intoMemorySegment(MEMORY, room, ORDER);
+    double squares = 0;
+    for (int i = 0; i < LANES; i++) {
+      squares += get(room + i * 4L);
+    }
+    return (float) squares;
+  }
+
+  /** Sets the dots of entries whose value is not above 0 to 0. */
+  private static void keepFired(int count, long values, long dots) {
+    for (int i = 0; i < count; i += LANES) {
+      VectorMask<Float> mask = F.indexInRange(i, count);
+      VectorMask<Float> fired =
+          FloatVector.fromMemorySegment(F, MEMORY, values + i * 4L, ORDER, mask)
+              .compare(VectorOperators.GT, 0);
+      FloatVector.fromMemorySegment(F, MEMORY, dots + i * 4L, ORDER, fired)
+          .intoMemorySegment(MEMORY, dots + i * 4L, ORDER, mask);
     }
   }
 

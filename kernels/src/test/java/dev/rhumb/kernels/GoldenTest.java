@@ -159,6 +159,46 @@ class GoldenTest extends Conformance {
   void gradients() {
     Matrix g = memory.matrix(ROWS, WIDTH, WIDTH);
     kernels.dense().add(ROWS * WIDTH, 2f / ROWS, decoded.buffer, -2f / ROWS, x.buffer, g.buffer);
+    gradients(g, null);
+  }
+
+  @Test
+  void gradientsFromOneGather() {
+    Matrix error = memory.matrix(ROWS, WIDTH, WIDTH);
+    Matrix g = memory.matrix(ROWS, WIDTH, WIDTH);
+    Matrix squares = memory.vector(ROWS, (none, r) -> 0);
+    Matrix dz = memory.matrix(ROWS, KEPT, KEPT);
+    sae.decodeLoss(
+        ROWS,
+        KEPT,
+        FEATURES,
+        WIDTH,
+        x.buffer,
+        WIDTH,
+        2,
+        memory.vector(new double[] {ROWS}).buffer,
+        indices.buffer,
+        z.buffer,
+        wDec.buffer,
+        bDec.buffer,
+        error.buffer,
+        g.buffer,
+        squares.buffer,
+        dz.buffer);
+    rows(
+        new double[][] {
+          {-.34375, 1.40625, 1.09375, 1.59375},
+          {-1.484375, -.609375, 1.265625, .890625},
+          {-1.125, -.25, .75, -.75}
+        },
+        error,
+        0);
+    float[] parts = squares.now();
+    assertEquals(13.2548828125, parts[0] + parts[1] + parts[2], 1e-6);
+    gradients(g, dz.buffer);
+  }
+
+  private void gradients(Matrix g, Buffer dz) {
     Matrix dWEnc = memory.matrix(FEATURES, WIDTH, WIDTH, (r, c) -> 0);
     Matrix dWDec = memory.matrix(FEATURES, WIDTH, WIDTH, (r, c) -> 0);
     Matrix dBEnc = memory.vector(FEATURES, (r, c) -> 0);
@@ -171,8 +211,10 @@ class GoldenTest extends Conformance {
         x.buffer,
         WIDTH,
         g.buffer,
+        0,
         indices.buffer,
         z.buffer,
+        dz,
         wEnc.buffer,
         wDec.buffer,
         bDec.buffer,

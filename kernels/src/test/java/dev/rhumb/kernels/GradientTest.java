@@ -445,7 +445,10 @@ class GradientTest extends Conformance {
             Matrix x = memory.matrix(rows, width, width);
             Ints indices = memory.ints(rows * kept, i -> -1);
             Matrix z = memory.matrix(rows, kept, kept);
+            Matrix denominator = memory.vector(new double[] {rows});
             Matrix g = memory.matrix(rows, width, width);
+            Matrix squares = memory.vector(rows);
+            Matrix dz = memory.matrix(rows, kept, kept);
             Matrix dWEnc = memory.matrix(features, width, width, (r, c) -> 0);
             Matrix dWDec = memory.matrix(features, width, width, (r, c) -> 0);
             Matrix dBEnc = memory.vector(features, (r, c) -> 0);
@@ -454,19 +457,24 @@ class GradientTest extends Conformance {
             PackedEncoder encoder = memory.own(sae.encoder(features, width));
             sae.pack(encoder, features, wEnc.buffer, bEnc.buffer, bDec.buffer, null, 0);
             sae.encodeTopK(encoder, rows, kept, x.buffer, width, indices.buffer, z.buffer);
-            // L = sum of (x^ - x)^2 / rows, so that g = 2 (x^ - x) / rows.
-            sae.decode(
+            // L = sum of (x^ - x)^2 / rows.
+            sae.decodeLoss(
                 rows,
                 kept,
                 features,
                 width,
+                x.buffer,
+                width,
+                2,
+                denominator.buffer,
                 indices.buffer,
                 z.buffer,
                 wDec.buffer,
                 decoderBias ? bDec.buffer : null,
+                null,
                 g.buffer,
-                width);
-            kernels.dense().add(rows * width, 2f / rows, g.buffer, -2f / rows, x.buffer, g.buffer);
+                squares.buffer,
+                dz.buffer);
             sae.backward(
                 rows,
                 kept,
@@ -475,8 +483,11 @@ class GradientTest extends Conformance {
                 x.buffer,
                 width,
                 g.buffer,
+                0,
                 indices.buffer,
                 z.buffer,
+                // Found with the loss, or anew.
+                decoderBias ? dz.buffer : null,
                 wEnc.buffer,
                 wDec.buffer,
                 bDec.buffer,
@@ -485,6 +496,8 @@ class GradientTest extends Conformance {
                 dWDec.buffer,
                 dBEnc.buffer,
                 dBDec.buffer);
+            squares.now();
+            dz.now();
             int[] chosen = indices.now();
             z.now();
             g.now();

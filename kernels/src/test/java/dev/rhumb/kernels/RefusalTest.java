@@ -227,6 +227,66 @@ class RefusalTest extends Conformance {
                         1e-8f,
                         0,
                         1));
+    new Call("adam")
+        .count("count", 9)
+        .floats("x", 9)
+        .floats("gradient", 9)
+        .floats("m", 9)
+        .floats("v", 9)
+        .floats("gradScale", 1)
+        .body(
+            c ->
+                kernels
+                    .optimizer()
+                    .adam(
+                        c.n("count"),
+                        c.b("x"),
+                        c.b("gradient"),
+                        c.b("m"),
+                        c.b("v"),
+                        c.b("gradScale"),
+                        .1f,
+                        .9f,
+                        .99f,
+                        1e-8f,
+                        0,
+                        1));
+    new Call("adamUnitRows")
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("w", 12)
+        .floats("gradient", 12)
+        .floats("m", 12)
+        .floats("v", 12)
+        .floats("gradScale", 1)
+        .body(c -> adamUnitRows(c, 1));
+    new Call("clip")
+        .count("count", 9)
+        .floats("gradient", 9)
+        .floats("scale", 1)
+        .body(
+            c -> kernels.optimizer().clip(c.n("count"), c.b("gradient"), 1, c.b("scale")));
+    new Call("clip")
+        .count("count", 9)
+        .count("rows", 3)
+        .count("cols", 4)
+        .floats("gradient", 9)
+        .floats("w", 12)
+        .floats("dw", 12)
+        .floats("scale", 1)
+        .body(
+            c ->
+                kernels
+                    .optimizer()
+                    .clip(
+                        c.n("count"),
+                        c.b("gradient"),
+                        c.n("rows"),
+                        c.n("cols"),
+                        c.b("w"),
+                        c.b("dw"),
+                        1,
+                        c.b("scale")));
     new Call("topItems")
         .count("rows", 2)
         .count("width", 5)
@@ -631,6 +691,24 @@ class RefusalTest extends Conformance {
                     c.b("out")));
   }
 
+  private void adamUnitRows(Call c, long step) {
+    kernels
+        .optimizer()
+        .adamUnitRows(
+            c.n("rows"),
+            c.n("cols"),
+            c.b("w"),
+            c.b("gradient"),
+            c.b("m"),
+            c.b("v"),
+            c.b("gradScale"),
+            .1f,
+            .9f,
+            .99f,
+            1e-8f,
+            step);
+  }
+
   private void sae() {
     encoder = memory.own(sae.encoder(6, 4));
     Call pack =
@@ -690,7 +768,41 @@ class RefusalTest extends Conformance {
                     c.b("bDec"),
                     c.b("y"),
                     c.stride("y")));
-    new Call("saeBackward")
+    new Call("decodeLoss", "denominator", "bDec", "error", "dz")
+        .count("rows", 3)
+        .count("K", 2)
+        .count("features", 6)
+        .count("width", 4)
+        .matrix("x", 3, 4)
+        .floats("denominator", 1)
+        .ints("indices", 0, 5, 1, 2, 3, 4)
+        .floats("values", 6)
+        .floats("wDec", 24)
+        .floats("bDec", 4)
+        .floats("error", 12)
+        .floats("g", 12)
+        .floats("squares", 3)
+        .floats("dz", 6)
+        .body(
+            c ->
+                sae.decodeLoss(
+                    c.n("rows"),
+                    c.n("K"),
+                    c.n("features"),
+                    c.n("width"),
+                    c.b("x"),
+                    c.stride("x"),
+                    2,
+                    c.b("denominator"),
+                    c.b("indices"),
+                    c.b("values"),
+                    c.b("wDec"),
+                    c.b("bDec"),
+                    c.b("error"),
+                    c.b("g"),
+                    c.b("squares"),
+                    c.b("dz")));
+    new Call("saeBackward", "dz")
         .count("rows", 3)
         .count("K", 2)
         .count("features", 6)
@@ -699,6 +811,7 @@ class RefusalTest extends Conformance {
         .floats("g", 12)
         .ints("indices", 0, 5, 1, 2, 3, 4)
         .floats("values", 6)
+        .floats("dz", 6)
         .floats("wEnc", 24)
         .floats("wDec", 24)
         .floats("bDec", 4)
@@ -716,8 +829,10 @@ class RefusalTest extends Conformance {
                     c.b("x"),
                     c.stride("x"),
                     c.b("g"),
+                    0,
                     c.b("indices"),
                     c.b("values"),
+                    c.b("dz"),
                     c.b("wEnc"),
                     c.b("wDec"),
                     c.b("bDec"),
@@ -1137,6 +1252,7 @@ class RefusalTest extends Conformance {
       for (String op :
           new String[] {
             "decode",
+            "decodeLoss",
             "saeBackward",
             "countFired",
             "activate",
@@ -1238,6 +1354,20 @@ class RefusalTest extends Conformance {
                     1,
                     0,
                     0));
+    Call unitRows = call("adamUnitRows");
+    refused(
+        IllegalArgumentException.class,
+        "adamUnitRows",
+        "step = 0",
+        () -> adamUnitRows(unitRows, 0));
+    Call clip = call("clip");
+    for (float bad : new float[] {-1, Float.NaN}) {
+      refused(
+          IllegalArgumentException.class,
+          "clip",
+          "most = ",
+          () -> kernels.optimizer().clip(9, clip.b("gradient"), bad, clip.b("scale")));
+    }
     Call activation = call("activation");
     refused(
         IllegalArgumentException.class,

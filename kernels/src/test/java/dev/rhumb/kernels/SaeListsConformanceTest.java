@@ -364,7 +364,124 @@ class SaeListsConformanceTest extends Conformance {
     }
   }
 
-  private void backward(int rows, int width, double slope) {
+  /** whole: with all that may be null; else with nothing of it, the error then in x's place. */
+  private void decodeLoss(int rows, int width, boolean whole) {
+    each(
+        (kernels, memory) -> {
+          Dictionary dictionary = new Dictionary(memory, FEATURES, width, 0);
+          Matrix x = memory.matrix(rows, width, whole ? stride(width, rows) : width);
+          Matrix denominator = memory.vector(new double[] {5.5});
+          Ints indices = memory.ints(lists(memory, rows, KEPT, FEATURES));
+          Matrix z = memory.matrix(rows, KEPT, KEPT, (r, i) -> Math.max(0, memory.uniform() + .3));
+          Matrix error = whole ? memory.matrix(rows, width, width) : x;
+          Matrix g = memory.matrix(rows, width, width);
+          Matrix squares = memory.vector(rows);
+          Matrix dz = memory.matrix(rows, KEPT, KEPT);
+          kernels
+              .sae()
+              .decodeLoss(
+                  rows,
+                  KEPT,
+                  FEATURES,
+                  width,
+                  x.buffer,
+                  x.stride,
+                  1.75,
+                  whole ? denominator.buffer : null,
+                  indices.buffer,
+                  z.buffer,
+                  dictionary.wDec.buffer,
+                  whole ? dictionary.bDec.buffer : null,
+                  whole || rows % 2 == 1 ? error.buffer : null,
+                  g.buffer,
+                  squares.buffer,
+                  whole ? dz.buffer : null);
+          double[][] e = new double[rows][width];
+          double[][] dots = new double[rows][KEPT];
+          double[] square = new double[rows];
+          double scale = whole ? 1.75 / 5.5 : 1.75;
+          for (int r = 0; r < rows; r++) {
+            for (int d = 0; d < width; d++) {
+              e[r][d] = x.was(r, d) - (whole ? dictionary.bDec.was(d) : 0);
+              for (int at : entries(indices, KEPT, r)) {
+                e[r][d] -= z.was(at) * dictionary.wDec.was(indices.was(at), d);
+              }
+              square[r] += e[r][d] * e[r][d];
+            }
+            for (int i = 0; i < KEPT; i++) {
+              dots[r][i] = dz.was(r, i);
+            }
+            for (int at : entries(indices, KEPT, r)) {
+              double dot = 0;
+              for (int d = 0; d < width && z.was(at) > 0; d++) {
+                dot -= scale * e[r][d] * dictionary.wDec.was(indices.was(at), d);
+              }
+              dots[r][at % KEPT] = dot;
+            }
+          }
+          double size = KEPT;
+          g.check("decodeLoss's g", KEPT, size, (r, d) -> -scale * e[r][d]);
+          squares.check("decodeLoss's squares", width + KEPT, size * width, (n, r) -> square[r]);
+          if (whole || rows % 2 == 1) {
+            error.check("decodeLoss's error", KEPT, size, (r, d) -> e[r][d]);
+          }
+          if (whole) {
+            dz.check("decodeLoss's dz", width + KEPT, size * width, (r, i) -> dots[r][i]);
+          }
+        });
+  }
+
+  @Test
+  void decodeLoss() {
+    for (int size : POSITIVE) {
+      decodeLoss(9, size, true);
+      decodeLoss(9, size, false);
+      decodeLoss(size, 10, true);
+    }
+    decodeLoss(0, 10, true);
+    decodeLoss(8, 10, false);
+    decodeLoss(401, 17, true);
+  }
+
+  @Test
+  void aDenominatorOfZeroGivesNoGradient() {
+    each(
+        (kernels, memory) -> {
+          Matrix x = memory.matrix(3, 7, 7);
+          Matrix zero = memory.vector(new double[] {0});
+          Ints indices = memory.ints(lists(memory, 3, KEPT, FEATURES));
+          Matrix z = memory.matrix(3, KEPT, KEPT);
+          Matrix wDec = memory.matrix(FEATURES, 7, 7);
+          Matrix g = memory.matrix(3, 7, 7);
+          Matrix squares = memory.vector(3);
+          kernels
+              .sae()
+              .decodeLoss(
+                  3,
+                  KEPT,
+                  FEATURES,
+                  7,
+                  x.buffer,
+                  7,
+                  2,
+                  zero.buffer,
+                  indices.buffer,
+                  z.buffer,
+                  wDec.buffer,
+                  null,
+                  null,
+                  g.buffer,
+                  squares.buffer,
+                  null);
+          squares.now();
+          for (float value : g.now()) {
+            assertEquals(0, Math.abs(value));
+          }
+        });
+  }
+
+  /** given: with dots that are no dots at all, so that it shows whether they are taken. */
+  private void backward(int rows, int width, double slope, boolean given) {
     each(
         (kernels, memory) -> {
           Dictionary dictionary = new Dictionary(memory, FEATURES, width, 0);
@@ -372,6 +489,7 @@ class SaeListsConformanceTest extends Conformance {
           Matrix g = memory.matrix(rows, width, width);
           Ints indices = memory.ints(lists(memory, rows, KEPT, FEATURES));
           Matrix z = memory.matrix(rows, KEPT, KEPT, (r, i) -> Math.max(0, memory.uniform() + .3));
+          Matrix dots = memory.matrix(rows, KEPT, KEPT);
           Matrix dWEnc = memory.matrix(FEATURES, width, width);
           Matrix dWDec = memory.matrix(FEATURES, width, width);
           Matrix dBEnc = memory.vector(FEATURES);
@@ -389,6 +507,7 @@ class SaeListsConformanceTest extends Conformance {
                   (float) slope,
                   indices.buffer,
                   z.buffer,
+                  given ? dots.buffer : null,
                   dictionary.wEnc.buffer,
                   dictionary.wDec.buffer,
                   dictionary.bDec.buffer,
@@ -407,8 +526,8 @@ class SaeListsConformanceTest extends Conformance {
                 continue;
               }
               int f = indices.was(at);
-              double dz = (float) slope;
-              for (int d = 0; d < width; d++) {
+              double dz = (float) slope + (given ? dots.was(at) : 0);
+              for (int d = 0; d < width && !given; d++) {
                 dz += g.was(r, d) * dictionary.wDec.was(f, d);
               }
               slopes[f] += dz;
@@ -438,11 +557,14 @@ class SaeListsConformanceTest extends Conformance {
   @Test
   void backward() {
     for (int size : POSITIVE) {
-      backward(9, size, 0.5);
-      backward(size, 10, -1);
+      backward(9, size, 0.5, false);
+      backward(size, 10, -1, false);
+      backward(9, size, 0.5, true);
+      backward(size, 10, -1, true);
     }
-    backward(0, 10, 1);
-    backward(401, 17, 0.25);
+    backward(0, 10, 1, true);
+    backward(401, 17, 0.25, false);
+    backward(401, 17, 0.25, true);
   }
 
   private void thresholdBackward(int rows, int width, float bandwidth) {

@@ -2989,6 +2989,137 @@ public class Rhumb extends Rhumb$shared {
         }
     }
 
+    private static class rhumb_clip_scratch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_clip_scratch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t rhumb_clip_scratch(int64_t count, int64_t rows)
+     * }
+     */
+    public static FunctionDescriptor rhumb_clip_scratch$descriptor() {
+        return rhumb_clip_scratch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t rhumb_clip_scratch(int64_t count, int64_t rows)
+     * }
+     */
+    public static MethodHandle rhumb_clip_scratch$handle() {
+        return rhumb_clip_scratch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t rhumb_clip_scratch(int64_t count, int64_t rows)
+     * }
+     */
+    public static MemorySegment rhumb_clip_scratch$address() {
+        return rhumb_clip_scratch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t rhumb_clip_scratch(int64_t count, int64_t rows)
+     * }
+     */
+    public static long rhumb_clip_scratch(long count, long rows) {
+        var mh$ = rhumb_clip_scratch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_clip_scratch", count, rows);
+            }
+            return (long)mh$.invokeExact(count, rows);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class rhumb_clip {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Rhumb.C_INT,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
+            Rhumb.C_LONG,
+            Rhumb.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("rhumb_clip");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int rhumb_clip(int64_t count, const float *d_gradient, int64_t rows, int64_t cols, const float *d_w, const float *d_dw, float most, float *d_scale, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor rhumb_clip$descriptor() {
+        return rhumb_clip.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int rhumb_clip(int64_t count, const float *d_gradient, int64_t rows, int64_t cols, const float *d_w, const float *d_dw, float most, float *d_scale, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle rhumb_clip$handle() {
+        return rhumb_clip.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int rhumb_clip(int64_t count, const float *d_gradient, int64_t rows, int64_t cols, const float *d_w, const float *d_dw, float most, float *d_scale, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment rhumb_clip$address() {
+        return rhumb_clip.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int rhumb_clip(int64_t count, const float *d_gradient, int64_t rows, int64_t cols, const float *d_w, const float *d_dw, float most, float *d_scale, void *d_scratch, int64_t scratch_bytes, void *stream)
+     * }
+     */
+    public static int rhumb_clip(long count, MemorySegment d_gradient, long rows, long cols, MemorySegment d_w, MemorySegment d_dw, float most, MemorySegment d_scale, MemorySegment d_scratch, long scratch_bytes, MemorySegment stream) {
+        var mh$ = rhumb_clip.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("rhumb_clip", count, d_gradient, rows, cols, d_w, d_dw, most, d_scale, d_scratch, scratch_bytes, stream);
+            }
+            return (int)mh$.invokeExact(count, d_gradient, rows, cols, d_w, d_dw, most, d_scale, d_scratch, scratch_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class rhumb_adam {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Rhumb.C_INT,
@@ -2998,6 +3129,7 @@ public class Rhumb extends Rhumb$shared {
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
             Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
             Rhumb.C_FLOAT,
             Rhumb.C_FLOAT,
             Rhumb.C_FLOAT,
@@ -3015,7 +3147,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_adam$descriptor() {
@@ -3025,7 +3157,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
      * }
      */
     public static MethodHandle rhumb_adam$handle() {
@@ -3035,7 +3167,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
      * }
      */
     public static MemorySegment rhumb_adam$address() {
@@ -3044,16 +3176,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
+     * int rhumb_adam(int64_t count, float *d_x, const float *d_gradient, float *d_m, float *d_v, float grad_scale, const float *d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, int64_t step, void *stream)
      * }
      */
-    public static int rhumb_adam(long count, MemorySegment d_x, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, float grad_scale, float lr, float beta1, float beta2, float eps, float weight_decay, long step, MemorySegment stream) {
+    public static int rhumb_adam(long count, MemorySegment d_x, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, float grad_scale, MemorySegment d_scale, float lr, float beta1, float beta2, float eps, float weight_decay, long step, MemorySegment stream) {
         var mh$ = rhumb_adam.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_adam", count, d_x, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
+                traceDowncall("rhumb_adam", count, d_x, d_gradient, d_m, d_v, grad_scale, d_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
             }
-            return (int)mh$.invokeExact(count, d_x, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
+            return (int)mh$.invokeExact(count, d_x, d_gradient, d_m, d_v, grad_scale, d_scale, lr, beta1, beta2, eps, weight_decay, step, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -3134,7 +3266,7 @@ public class Rhumb extends Rhumb$shared {
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
-            Rhumb.C_FLOAT,
+            Rhumb.C_POINTER,
             Rhumb.C_FLOAT,
             Rhumb.C_FLOAT,
             Rhumb.C_FLOAT,
@@ -3151,7 +3283,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, const float *d_gradient, float *d_m, float *d_v, const float *d_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_project_adam_normalise$descriptor() {
@@ -3161,7 +3293,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, const float *d_gradient, float *d_m, float *d_v, const float *d_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
      * }
      */
     public static MethodHandle rhumb_project_adam_normalise$handle() {
@@ -3171,7 +3303,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, const float *d_gradient, float *d_m, float *d_v, const float *d_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
      * }
      */
     public static MemorySegment rhumb_project_adam_normalise$address() {
@@ -3180,16 +3312,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, float *d_gradient, float *d_m, float *d_v, float grad_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
+     * int rhumb_project_adam_normalise(int64_t rows, int64_t cols, float *d_w, const float *d_gradient, float *d_m, float *d_v, const float *d_scale, float lr, float beta1, float beta2, float eps, int64_t step, void *stream)
      * }
      */
-    public static int rhumb_project_adam_normalise(long rows, long cols, MemorySegment d_w, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, float grad_scale, float lr, float beta1, float beta2, float eps, long step, MemorySegment stream) {
+    public static int rhumb_project_adam_normalise(long rows, long cols, MemorySegment d_w, MemorySegment d_gradient, MemorySegment d_m, MemorySegment d_v, MemorySegment d_scale, float lr, float beta1, float beta2, float eps, long step, MemorySegment stream) {
         var mh$ = rhumb_project_adam_normalise.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_project_adam_normalise", rows, cols, d_w, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, step, stream);
+                traceDowncall("rhumb_project_adam_normalise", rows, cols, d_w, d_gradient, d_m, d_v, d_scale, lr, beta1, beta2, eps, step, stream);
             }
-            return (int)mh$.invokeExact(rows, cols, d_w, d_gradient, d_m, d_v, grad_scale, lr, beta1, beta2, eps, step, stream);
+            return (int)mh$.invokeExact(rows, cols, d_w, d_gradient, d_m, d_v, d_scale, lr, beta1, beta2, eps, step, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -4047,6 +4179,7 @@ public class Rhumb extends Rhumb$shared {
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
             Rhumb.C_INT,
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
@@ -4066,7 +4199,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_sae_backward$descriptor() {
@@ -4076,7 +4209,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_sae_backward$handle() {
@@ -4086,7 +4219,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_sae_backward$address() {
@@ -4095,16 +4228,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
+     * int rhumb_sae_backward(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, const float *d_g, float slope, const int32_t *d_indices, const float *d_values, const float *d_dz, const float *d_w_enc, const float *d_w_dec, const float *d_b_dec, int decoder_bias, float *d_dw_enc, float *d_dw_dec, float *d_db_enc, float *d_db_dec, void *d_scratch, int64_t scratch_bytes, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_sae_backward(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, MemorySegment d_g, float slope, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_enc, MemorySegment d_w_dec, MemorySegment d_b_dec, int decoder_bias, MemorySegment d_dw_enc, MemorySegment d_dw_dec, MemorySegment d_db_enc, MemorySegment d_db_dec, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_sae_backward(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, MemorySegment d_g, float slope, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_dz, MemorySegment d_w_enc, MemorySegment d_w_dec, MemorySegment d_b_dec, int decoder_bias, MemorySegment d_dw_enc, MemorySegment d_dw_dec, MemorySegment d_db_enc, MemorySegment d_db_dec, MemorySegment d_scratch, long scratch_bytes, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_sae_backward.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_sae_backward", rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
+                traceDowncall("rhumb_sae_backward", rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_dz, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
             }
-            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
+            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, d_g, slope, d_indices, d_values, d_dz, d_w_enc, d_w_dec, d_b_dec, decoder_bias, d_dw_enc, d_dw_dec, d_db_enc, d_db_dec, d_scratch, scratch_bytes, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -4121,7 +4254,9 @@ public class Rhumb extends Rhumb$shared {
             Rhumb.C_LONG,
             Rhumb.C_POINTER,
             Rhumb.C_LONG,
-            Rhumb.C_FLOAT,
+            Rhumb.C_DOUBLE,
+            Rhumb.C_POINTER,
+            Rhumb.C_POINTER,
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
             Rhumb.C_POINTER,
@@ -4141,7 +4276,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, double factor, const float *d_denominator, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_squares, float *d_dz, uint64_t *d_faults, void *stream)
      * }
      */
     public static FunctionDescriptor rhumb_decode_loss$descriptor() {
@@ -4151,7 +4286,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, double factor, const float *d_denominator, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_squares, float *d_dz, uint64_t *d_faults, void *stream)
      * }
      */
     public static MethodHandle rhumb_decode_loss$handle() {
@@ -4161,7 +4296,7 @@ public class Rhumb extends Rhumb$shared {
     /**
      * Address for:
      * {@snippet lang=c :
-     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, double factor, const float *d_denominator, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_squares, float *d_dz, uint64_t *d_faults, void *stream)
      * }
      */
     public static MemorySegment rhumb_decode_loss$address() {
@@ -4170,16 +4305,16 @@ public class Rhumb extends Rhumb$shared {
 
     /**
      * {@snippet lang=c :
-     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, float scale, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_dz, uint64_t *d_faults, void *stream)
+     * int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t width, const float *d_x, int64_t x_stride, double factor, const float *d_denominator, const int32_t *d_indices, const float *d_values, const float *d_w_dec, const float *d_b_dec, float *d_error, float *d_g, float *d_squares, float *d_dz, uint64_t *d_faults, void *stream)
      * }
      */
-    public static int rhumb_decode_loss(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, float scale, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_dec, MemorySegment d_b_dec, MemorySegment d_error, MemorySegment d_g, MemorySegment d_dz, MemorySegment d_faults, MemorySegment stream) {
+    public static int rhumb_decode_loss(long rows, long kept, long features, long width, MemorySegment d_x, long x_stride, double factor, MemorySegment d_denominator, MemorySegment d_indices, MemorySegment d_values, MemorySegment d_w_dec, MemorySegment d_b_dec, MemorySegment d_error, MemorySegment d_g, MemorySegment d_squares, MemorySegment d_dz, MemorySegment d_faults, MemorySegment stream) {
         var mh$ = rhumb_decode_loss.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("rhumb_decode_loss", rows, kept, features, width, d_x, x_stride, scale, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_dz, d_faults, stream);
+                traceDowncall("rhumb_decode_loss", rows, kept, features, width, d_x, x_stride, factor, d_denominator, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_squares, d_dz, d_faults, stream);
             }
-            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, scale, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_dz, d_faults, stream);
+            return (int)mh$.invokeExact(rows, kept, features, width, d_x, x_stride, factor, d_denominator, d_indices, d_values, d_w_dec, d_b_dec, d_error, d_g, d_squares, d_dz, d_faults, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

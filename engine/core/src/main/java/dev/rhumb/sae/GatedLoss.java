@@ -24,12 +24,14 @@ final class GatedLoss extends SaeLoss {
   /** What the decoder would get from the gates' reconstruction, in which it is constant. */
   private final Buffer discarded;
 
-  private final Buffer rowSums;
-  private final float[] hostSums;
+  /** The dots of each feature's weights with the gradient of its magnitude's. */
+  private final Buffer dots;
+
+  private final Buffer slopes;
   private final float[] gains;
 
   GatedLoss(SaeVariant.Gated variant, Setting setting) {
-    super(setting);
+    super(setting, 2);
     l1 = variant.l1();
     block = blockRows(setting.batch());
     gate = new ThresholdBuffers(kernels, features);
@@ -42,47 +44,46 @@ final class GatedLoss extends SaeLoss {
     magnitudeWeights = matrices.slice(0, matrix);
     magnitudeGradient = matrices.slice(matrix, matrix);
     discarded = matrices.slice(2 * matrix, matrix);
-    rowSums = kernels.allocate(DType.F32, Math.max(block, features));
-    hostSums = new float[Math.max(block, features)];
+    dots = kernels.allocate(DType.F32, features);
+    slopes = kernels.allocate(DType.F32, (long) block * features);
     gains = new float[features];
   }
 
   @Override
-  void descend(Buffer x, int rows, double variance) {
+  void descend(Buffer x, int rows) {
     setMagnitudes(weights, magnitude, gains);
     Thresholds scaled = magnitude.thresholds();
     sae.scaleRows(features, width, scaled.gain(), weights.encoder, 0, magnitudeWeights);
     magnitudeGradient.zero();
     discarded.zero();
-    double slopeOfGate = l1 / (rows * scale);
     for (int from = 0; from < rows; from += block) {
       int n = Math.min(block, rows - from);
       Buffer in = rows(x, from, n);
-      Buffer e = rows(error, from, n);
+      Buffer e = rowsOrNull(errorOrNull(), from, n);
       Buffer g = rows(slope, from, n);
-      long elements = (long) n * width;
+      Buffer gateSquares = rowReport(1).slice(from, n);
       sae.encodeAbove(encoder, gate.thresholds(), n, in, width, indices, scores);
       sae.activate(n, features, features, indices, scores, scaled, values);
-      decode(n, features, indices, scores, true, e);
-      dense.add(elements, 1, in, -1, e, e);
-      penalty += squares(e, elements) / variance;
-      dense.add(elements, (float) (-2 / variance), e, 0, e, g);
-      backwardOfGate(in, n, g, slopeOfGate);
-      sae.sumValues(n, features, features, indices, scores, rowSums);
-      penalty += slopeOfGate * sum(n);
-      decode(n, features, indices, values, true, e);
-      dense.add(elements, 1, in, -1, e, e);
-      dense.add(elements, (float) (-2 / variance), e, 0, e, g);
+      decodeLoss(in, n, features, 2, indices, scores, true, null, g, gateSquares, slopes);
+      backwardOfGate(in, n, g, slopeOfGate(rows));
+      sae.sumValues(n, features, features, indices, scores, rowReport(0).slice(from, n));
+      decodeLoss(
+          in, n, features, 2, indices, values, true, e, g, squares.slice(from, n), slopes);
       backwardOfMagnitudes(in, n, g);
       count(n, features, indices, values);
     }
     sae.scaleRows(features, width, scaled.gain(), magnitudeGradient, 1, gradients.encoder);
-    sae.dotRows(features, width, weights.encoder, magnitudeGradient, rowSums);
-    rowSums.get(0, hostSums, 0, features);
-    for (int f = 0; f < features; f++) {
-      hostSums[f] *= gains[f];
-    }
-    gradients.magnitudeScale.put(0, hostSums, 0, features);
+    sae.dotRows(features, width, weights.encoder, magnitudeGradient, dots);
+    sae.scaleRows(features, 1, scaled.gain(), dots, 0, gradients.magnitudeScale);
+  }
+
+  private double slopeOfGate(int rows) {
+    return l1 / (rows * scale);
+  }
+
+  @Override
+  void finish(int rows, double variance) {
+    penalty = sum(1) / variance + slopeOfGate(rows) * sum(0);
   }
 
   /**
@@ -118,6 +119,7 @@ final class GatedLoss extends SaeLoss {
         (float) slopeOfGate,
         indices,
         scores,
+        slopes,
         weights.encoder,
         weights.decoder,
         weights.decoderBias,
@@ -140,6 +142,7 @@ final class GatedLoss extends SaeLoss {
         0,
         indices,
         values,
+        slopes,
         magnitudeWeights,
         weights.decoder,
         weights.decoderBias,
@@ -150,15 +153,6 @@ final class GatedLoss extends SaeLoss {
         gradients.decoderBias);
   }
 
-  private double sum(int rows) {
-    rowSums.get(0, hostSums, 0, rows);
-    double sum = 0;
-    for (int r = 0; r < rows; r++) {
-      sum += hostSums[r];
-    }
-    return sum;
-  }
-
   @Override
   public void close() {
     gate.close();
@@ -167,7 +161,8 @@ final class GatedLoss extends SaeLoss {
     scores.close();
     values.close();
     matrices.close();
-    rowSums.close();
+    dots.close();
+    slopes.close();
     super.close();
   }
 }

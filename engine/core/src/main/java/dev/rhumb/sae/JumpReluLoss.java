@@ -2,6 +2,7 @@ package dev.rhumb.sae;
 
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
+import java.util.Arrays;
 
 /**
  * The loss of {@link SaeVariant.JumpRelu}. Thresholds are learnt by their logarithms, so that each
@@ -18,12 +19,13 @@ final class JumpReluLoss extends SaeLoss {
   private final Buffer scores;
   private final Buffer values;
   private final Buffer slopes;
+  private final Buffer thresholdSlopes;
   private final float[] logarithms;
   private final float[] thresholds;
   private final float[] low;
 
   JumpReluLoss(SaeVariant.JumpRelu variant, Setting setting) {
-    super(setting);
+    super(setting, 0);
     l0 = variant.l0();
     bandwidth = (float) (variant.bandwidth() * scale);
     block = blockRows(setting.batch());
@@ -32,28 +34,28 @@ final class JumpReluLoss extends SaeLoss {
     indices = kernels.allocate(DType.I32, (long) block * features);
     scores = kernels.allocate(DType.F32, (long) block * features);
     values = kernels.allocate(DType.F32, (long) block * features);
-    slopes = kernels.allocate(DType.F32, features);
+    slopes = kernels.allocate(DType.F32, (long) block * features);
+    thresholdSlopes = kernels.allocate(DType.F32, features);
     logarithms = new float[features];
     thresholds = new float[features];
     low = new float[features];
   }
 
   @Override
-  void descend(Buffer x, int rows, double variance) {
+  void descend(Buffer x, int rows) {
     readThresholds();
-    slopes.zero();
+    Buffer threshold = firing.thresholds().threshold();
+    thresholdSlopes.zero();
     for (int from = 0; from < rows; from += block) {
       int n = Math.min(block, rows - from);
       Buffer in = rows(x, from, n);
-      Buffer e = rows(error, from, n);
+      Buffer e = rowsOrNull(errorOrNull(), from, n);
       Buffer g = rows(slope, from, n);
-      long elements = (long) n * width;
+      Buffer rowSquares = squares.slice(from, n);
       sae.encodeAbove(encoder, listed.thresholds(), n, in, width, indices, scores);
       sae.activate(n, features, features, indices, scores, firing.thresholds(), values);
-      decode(n, features, indices, values, true, e);
-      dense.add(elements, 1, in, -1, e, e);
-      dense.add(elements, (float) (-2 / variance), e, 0, e, g);
-      backward(in, n, features, g, 0, indices, values, true);
+      decodeLoss(in, n, features, 2, indices, values, true, e, g, rowSquares, slopes);
+      backward(in, n, features, g, 0, indices, values, slopes, true);
       sae.thresholdBackward(
           n,
           features,
@@ -64,17 +66,18 @@ final class JumpReluLoss extends SaeLoss {
           (float) (l0 / rows),
           indices,
           scores,
-          firing.thresholds().threshold(),
+          threshold,
           weights.decoder,
-          slopes);
+          thresholdSlopes);
       count(n, features, indices, values);
     }
-    slopes.get(0, low, 0, features);
-    for (int f = 0; f < features; f++) {
-      low[f] *= thresholds[f];
-    }
-    gradients.threshold.put(0, low, 0, features);
-    penalty = l0 * firedEntries() / rows;
+    // Of a threshold's logarithm.
+    sae.scaleRows(features, 1, threshold, thresholdSlopes, 0, gradients.threshold);
+  }
+
+  @Override
+  void finish(int rows, double variance) {
+    penalty = l0 * Arrays.stream(fired).asLongStream().sum() / rows;
   }
 
   /** Takes the thresholds from their logarithms, which it holds above half the bandwidth. */
@@ -100,6 +103,7 @@ final class JumpReluLoss extends SaeLoss {
     scores.close();
     values.close();
     slopes.close();
+    thresholdSlopes.close();
     super.close();
   }
 }

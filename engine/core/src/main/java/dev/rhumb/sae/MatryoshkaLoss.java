@@ -15,46 +15,63 @@ final class MatryoshkaLoss extends SaeLoss {
   private final Selector selector;
   private final Buffer indices;
   private final Buffer values;
+  private final Buffer slopes;
 
-  /** x less each prefix's reconstruction. */
-  private final List<Buffer> errors = new ArrayList<>();
+  /** The gradient in each prefix's reconstruction by itself, but for the last. */
+  private final List<Buffer> ownGradients = new ArrayList<>();
 
   MatryoshkaLoss(SaeVariant.Matryoshka variant, Setting setting) {
-    super(setting);
+    super(setting, variant.prefixes().size() - 1);
     prefixes = variant.prefixes();
-    selector = new Selector(kernels, variant.selection(), features, setting.batch());
+    selector = new Selector(kernels, variant.selection(), features, setting.batch(), least);
     indices = kernels.allocate(DType.I32, selector.indices.count());
     values = kernels.allocate(DType.F32, selector.values.count());
+    slopes = kernels.allocate(DType.F32, selector.values.count());
     for (int i = 0; i < prefixes.size() - 1; i++) {
-      errors.add(kernels.allocate(DType.F32, error.count()));
+      ownGradients.add(kernels.allocate(DType.F32, error.count()));
     }
-    errors.add(error);
   }
 
   @Override
-  void descend(Buffer x, int rows, double variance) {
+  void descend(Buffer x, int rows) {
     long elements = (long) rows * width;
+    int room = selector.room;
     selector.select(encoder, x, rows);
-    int levels = prefixes.size();
-    for (int level = 0; level < levels; level++) {
+    int last = prefixes.size() - 1;
+    for (int level = 0; level <= last; level++) {
       slice(rows, level);
-      decode(rows, selector.room, indices, values, level == 0, slope);
-      dense.add(elements, 1, level == 0 ? x : errors.get(level - 1), -1, slope, errors.get(level));
+      // What is left of x by the prefix before is what this one's entries are to reconstruct.
+      decodeLoss(
+          level == 0 ? x : error,
+          rows,
+          room,
+          2.0 / prefixes.size(),
+          indices,
+          values,
+          level == 0,
+          error,
+          level == last ? slope : ownGradients.get(level),
+          level == last ? squares : rowReport(level),
+          level == last ? slopes : null);
     }
-    float factor = (float) (-2 / (variance * levels));
-    for (int level = levels - 1; level >= 0; level--) {
-      boolean last = level == levels - 1;
-      Buffer before = last ? error : slope;
-      dense.add(elements, factor, errors.get(level), last ? 0 : 1, before, slope);
+    backward(x, rows, room, slope, 0, indices, values, slopes, last == 0);
+    for (int level = last - 1; level >= 0; level--) {
+      dense.add(elements, 1, ownGradients.get(level), 1, slope, slope);
       slice(rows, level);
-      backward(x, rows, selector.room, slope, 0, indices, values, level == 0);
-      if (!last) {
-        penalty += squares(errors.get(level), elements) / (variance * levels);
-      }
+      backward(x, rows, room, slope, 0, indices, values, null, level == 0);
+    }
+    count(rows, room, selector.indices, selector.values);
+  }
+
+  @Override
+  void finish(int rows, double variance) {
+    int levels = prefixes.size();
+    for (int level = 0; level < levels - 1; level++) {
+      penalty += sum(level) / (variance * levels);
     }
     // The whole loss is the mean over prefixes; the last one's part is counted as the main loss.
-    penalty -= (1 - 1.0 / levels) * squares(error, elements) / variance;
-    count(rows, selector.room, selector.indices, selector.values);
+    penalty -= (1 - 1.0 / levels) * main;
+    selector.selected(leastSelected());
   }
 
   /** Takes the entries that a prefix adds to the one before it. */
@@ -79,9 +96,8 @@ final class MatryoshkaLoss extends SaeLoss {
 
   @Override
   public void close() {
-    for (Buffer one : errors.subList(0, errors.size() - 1)) {
-      one.close();
-    }
+    ownGradients.forEach(Buffer::close);
+    slopes.close();
     indices.close();
     values.close();
     selector.close();

@@ -10,60 +10,58 @@ final class ReluLoss extends SaeLoss {
   private final ThresholdBuffers rectifier;
   private final Buffer indices;
   private final Buffer values;
-  private final Buffer sums;
-  private final float[] hostSums;
+  private final Buffer slopes;
 
   ReluLoss(SaeVariant.ReluL1 variant, Setting setting) {
-    super(setting);
+    super(setting, variant.squared() ? 1 : 2);
     this.variant = variant;
     block = blockRows(setting.batch());
     rectifier = new ThresholdBuffers(kernels, features);
     indices = kernels.allocate(DType.I32, (long) block * features);
     values = kernels.allocate(DType.F32, (long) block * features);
-    sums = kernels.allocate(DType.F32, block);
-    hostSums = new float[block];
+    slopes = kernels.allocate(DType.F32, (long) block * features);
   }
 
   @Override
-  void descend(Buffer x, int rows, double variance) {
-    double l1 = variant.l1() / (rows * scale);
+  void descend(Buffer x, int rows) {
+    double l1 = slopeOfPenalty(rows);
     for (int from = 0; from < rows; from += block) {
       int n = Math.min(block, rows - from);
       Buffer in = rows(x, from, n);
-      Buffer e = rows(error, from, n);
       Buffer g = rows(slope, from, n);
-      long elements = (long) n * width;
+      Buffer rowSquares = squares.slice(from, n);
       sae.encodeAbove(encoder, rectifier.thresholds(), n, in, width, indices, values);
-      decode(n, features, indices, values, true, e);
-      dense.add(elements, 1, in, -1, e, e);
       if (variant.squared()) {
-        dense.add(elements, (float) (-2 / variance), e, 0, e, g);
+        Buffer e = rowsOrNull(errorOrNull(), from, n);
+        decodeLoss(in, n, features, 2, indices, values, true, e, g, rowSquares, slopes);
+        backward(in, n, features, g, l1, indices, values, slopes, true);
       } else {
+        Buffer e = rows(error, from, n);
+        long elements = (long) n * width;
+        decodeLoss(in, n, features, 2, indices, values, true, e, g, rowSquares, null);
         // The gradient of ||e|| is e / ||e||; of a row of zeros, 0.
         dense.add(elements, 1, e, 0, e, g);
         sae.normaliseRows(n, width, g);
-        sae.dotRows(n, width, g, e, sums);
-        penalty += sum(n) / (rows * scale);
+        sae.dotRows(n, width, g, e, rowReport(1).slice(from, n));
         dense.add(elements, (float) (-1 / (rows * scale)), g, 0, g, g);
+        backward(in, n, features, g, l1, indices, values, null, true);
       }
-      backward(in, n, features, g, l1, indices, values, true);
       count(n, features, indices, values);
-      sae.sumValues(n, features, features, indices, values, sums);
-      penalty += l1 * sum(n);
-    }
-    if (!variant.squared()) {
-      // The squared error, which is reported, is no part of this loss.
-      penalty -= squares(error, (long) rows * width) / variance;
+      sae.sumValues(n, features, features, indices, values, rowReport(0).slice(from, n));
     }
   }
 
-  private double sum(int rows) {
-    sums.get(0, hostSums, 0, rows);
-    double sum = 0;
-    for (int r = 0; r < rows; r++) {
-      sum += hostSums[r];
+  private double slopeOfPenalty(int rows) {
+    return variant.l1() / (rows * scale);
+  }
+
+  @Override
+  void finish(int rows, double variance) {
+    penalty = slopeOfPenalty(rows) * sum(0);
+    if (!variant.squared()) {
+      // The squared error, which is reported, is no part of this loss.
+      penalty += sum(1) / (rows * scale) - main;
     }
-    return sum;
   }
 
   @Override
@@ -71,7 +69,7 @@ final class ReluLoss extends SaeLoss {
     rectifier.close();
     indices.close();
     values.close();
-    sums.close();
+    slopes.close();
     super.close();
   }
 }

@@ -20,11 +20,21 @@ import dev.rhumb.kernels.Sae;
  * 2024, "Scaling and evaluating sparse autoencoders", appendix A.2). Denominators, and e in the
  * auxiliary loss, count as constants.
  *
+ * <p>{@link #run} leaves on the device what the losses are made of, {@link #read} fetches it: so a
+ * step waits for the device once, at its end.
+ *
  * <p>Ownership: owns its workspace; not weights or gradients. Threads: one at a time.
  */
 abstract class SaeLoss implements AutoCloseable {
   /** Entries of a list that is worked off block by block, about: 32 MiB. */
   private static final int ENTRIES = 1 << 22;
+
+  // What is read after a run: some numbers, then some for each row.
+  private static final int VARIANCE = 0;
+  private static final int AUX_VARIANCE = 1;
+  private static final int CLIP = 2;
+  private static final int LEAST = 3;
+  private static final int REPORT = 16;
 
   final Kernels kernels;
   final Dense dense;
@@ -39,8 +49,20 @@ abstract class SaeLoss implements AutoCloseable {
 
   final PackedEncoder encoder;
 
-  /** x - x^ of the batch, which a variant sets. */
+  /** x - x^ of the batch, which a variant sets where {@link #errorOrNull} asks for it. */
   final Buffer error;
+
+  /** (batch), the sum of error^2 of each row, which a variant sets. */
+  final Buffer squares;
+
+  /** (1), sum (x - mean of x)^2 of the batch. */
+  final Buffer variance;
+
+  /** (1): room for the factor that clips the gradient, read with the losses. */
+  final Buffer clip;
+
+  /** (1): room for the smallest value that was selected. */
+  final Buffer least;
 
   /** Room for gradients in reconstructions. */
   final Buffer slope;
@@ -51,13 +73,21 @@ abstract class SaeLoss implements AutoCloseable {
   private final Buffer floats;
   private final Buffer centred;
   private final Buffer auxValues;
+  private final Buffer auxSlopes;
   private final Buffer mean;
-  private final Buffer sum;
+  private final Buffer report;
+  private final float[] hostReport;
+  private final int reportRows;
+  private final Buffer auxSquares;
+  private final Buffer auxVariance;
   private final Buffer ints;
   private final Buffer auxIndices;
   private final Buffer subset;
   private final Buffer counts;
-  private final float[] scalar = new float[1];
+  // Of the last run.
+  private int ranRows;
+  private int ranDead;
+  private boolean wantsError;
 
   /** Fraction of variance unexplained of the last run. */
   double main;
@@ -68,10 +98,16 @@ abstract class SaeLoss implements AutoCloseable {
   /** What else the loss of the last run holds: the whole loss is main + penalty + aux. */
   double penalty;
 
+  /** The factor that clips the last run's gradient; NaN where that is not finite. */
+  float clipScale;
+
   /** For each feature the number of rows of the last run in which it fired. */
   final int[] fired;
 
-  SaeLoss(Setting setting) {
+  /**
+   * @param reports how many numbers for each row the variant's penalty is made of
+   */
+  SaeLoss(Setting setting, int reports) {
     kernels = setting.kernels;
     weights = setting.weights;
     gradients = setting.gradients;
@@ -87,13 +123,22 @@ abstract class SaeLoss implements AutoCloseable {
     deadEncoder = auxKept == 0 ? null : sae.encoder(features, width);
     long matrix = (long) setting.batch * width;
     long auxSparse = (long) setting.batch * auxKept;
-    floats = kernels.allocate(DType.F32, 3 * matrix + auxSparse + width + 1);
+    floats = kernels.allocate(DType.F32, 3 * matrix + 2 * auxSparse + width);
     error = floats.slice(0, matrix);
     centred = floats.slice(matrix, matrix);
     slope = floats.slice(2 * matrix, matrix);
     auxValues = floats.slice(3 * matrix, auxSparse);
-    mean = floats.slice(3 * matrix + auxSparse, width);
-    sum = floats.slice(3 * matrix + auxSparse + width, 1);
+    auxSlopes = floats.slice(3 * matrix + auxSparse, auxSparse);
+    mean = floats.slice(3 * matrix + 2 * auxSparse, width);
+    reportRows = setting.batch;
+    report = kernels.allocate(DType.F32, REPORT + (2L + reports) * reportRows);
+    hostReport = new float[(int) report.count()];
+    variance = report.slice(VARIANCE, 1);
+    auxVariance = report.slice(AUX_VARIANCE, 1);
+    clip = report.slice(CLIP, 1);
+    least = report.slice(LEAST, 1);
+    squares = rowReport(-2);
+    auxSquares = rowReport(-1);
     ints = kernels.allocate(DType.I32, auxSparse + 2L * features);
     auxIndices = ints.slice(0, auxSparse);
     subset = ints.slice(auxSparse, features);
@@ -128,7 +173,8 @@ abstract class SaeLoss implements AutoCloseable {
   }
 
   /**
-   * Sets the losses, the gradients and what fired.
+   * Sets the gradients; {@link #read} then tells the losses and what fired. What is wrong with
+   * weights or scores is told by either.
    *
    * @param x (rows, D) contiguous
    * @param dead the dead features, ascending
@@ -138,28 +184,87 @@ abstract class SaeLoss implements AutoCloseable {
   final void run(Buffer x, int rows, int[] dead, int deadCount) {
     gradients.flat.zero();
     counts.zero();
-    penalty = 0;
     pack(encoder, null, features);
-    double variance = variance(x, rows);
-    if (variance == 0) {
-      throw new ArithmeticException("all " + rows + " rows of x are the same");
-    }
-    descend(x, rows, variance);
-    main = squares(error, (long) rows * width) / variance;
-    aux = 0;
+    variance(x, rows, variance);
     int auxFeatures = Math.min(auxKept, deadCount);
+    wantsError = auxFeatures > 0;
+    ranRows = rows;
+    ranDead = deadCount;
+    descend(x, rows);
     if (auxFeatures > 0) {
       auxiliary(x, rows, dead, deadCount, auxFeatures);
     }
-    counts.get(0, fired, 0, features);
   }
 
   /**
-   * Sets the error of the batch and adds to the gradients, the penalty and what fired.
+   * Sets the losses and what fired to those of the last run; waits for the device.
+   *
+   * @throws ArithmeticException when a weight or a score was not finite, naming it, or all rows are
+   *     the same
+   */
+  final void read() {
+    report.get(0, hostReport, 0, hostReport.length);
+    counts.get(0, fired, 0, features);
+    if (hostReport[VARIANCE] == 0) {
+      throw new ArithmeticException("all " + ranRows + " rows of x are the same");
+    }
+    main = sum(-2) / hostReport[VARIANCE];
+    aux = ranDead == 0 || auxKept == 0 ? 0 : auxFactor(ranDead) * auxMean();
+    clipScale = hostReport[CLIP];
+    penalty = 0;
+    finish(ranRows, hostReport[VARIANCE]);
+  }
+
+  private double auxMean() {
+    return hostReport[AUX_VARIANCE] == 0 ? 0 : sum(-1) / hostReport[AUX_VARIANCE];
+  }
+
+  private double auxFactor(int deadCount) {
+    return auxWeight * Math.min(deadCount / (double) auxKept, 1);
+  }
+
+  /** A variant's numbers for each row (batch), from 0. */
+  final Buffer rowReport(int i) {
+    return report.slice(REPORT + (i + 2L) * reportRows, reportRows);
+  }
+
+  /** The sum over the rows of the last run of what {@link #rowReport} held; of {@link #read}. */
+  final double sum(int i) {
+    int from = REPORT + (i + 2) * reportRows;
+    double sum = 0;
+    for (int r = from; r < from + ranRows; r++) {
+      sum += hostReport[r];
+    }
+    return sum;
+  }
+
+  /** The squared error of a row of the last run that was read. */
+  final double squaredError(int row) {
+    return hostReport[REPORT + row];
+  }
+
+  /**
+   * Sets the squares of the batch's errors, the error itself where {@link #errorOrNull} is not
+   * null, and what its penalty is made of; adds to the gradients and what fired.
+   */
+  abstract void descend(Buffer x, int rows);
+
+  /**
+   * Sets the penalty from what was read.
    *
    * @param variance sum (x - mean of x)^2
    */
-  abstract void descend(Buffer x, int rows, double variance);
+  void finish(int rows, double variance) {}
+
+  /** What {@link #least} held. */
+  final float leastSelected() {
+    return hostReport[LEAST];
+  }
+
+  /** {@link #error}, or null in a run that does not need it. */
+  final Buffer errorOrNull() {
+    return wantsError ? error : null;
+  }
 
   /** The threshold above which features of a {@link SaeVariant.BatchTopK} fire; NaN of others. */
   double batchThreshold() {
@@ -172,20 +277,28 @@ abstract class SaeLoss implements AutoCloseable {
   }
 
   private void auxiliary(Buffer x, int rows, int[] dead, int deadCount, int auxFeatures) {
-    long elements = (long) rows * width;
-    double variance = variance(error, rows);
-    if (variance == 0) {
-      return;
-    }
+    variance(error, rows, auxVariance);
     subset.put(0, dead, 0, deadCount);
     pack(deadEncoder, subset, deadCount);
     sae.encodeTopK(deadEncoder, rows, auxFeatures, x, width, auxIndices, auxValues);
-    decode(rows, auxFeatures, auxIndices, auxValues, false, slope);
-    dense.add(elements, 1, slope, -1, error, slope);
-    double factor = auxWeight * Math.min(deadCount / (double) auxKept, 1) / variance;
-    aux = factor * squares(slope, elements);
-    dense.add(elements, (float) (2 * factor), slope, 0, slope, slope);
-    backward(x, rows, auxFeatures, slope, 0, auxIndices, auxValues, false);
+    sae.decodeLoss(
+        rows,
+        auxFeatures,
+        features,
+        width,
+        error,
+        width,
+        2 * auxFactor(deadCount),
+        auxVariance,
+        auxIndices,
+        auxValues,
+        weights.decoder,
+        null,
+        null,
+        slope,
+        auxSquares,
+        auxSlopes);
+    backward(x, rows, auxFeatures, slope, 0, auxIndices, auxValues, auxSlopes, false);
   }
 
   private void pack(PackedEncoder target, Buffer subset, int count) {
@@ -193,23 +306,52 @@ abstract class SaeLoss implements AutoCloseable {
         target, features, weights.encoder, weights.encoderBias, weights.decoderBias, subset, count);
   }
 
-  /** y = the sum of decoder rows times values, + b_dec if so wanted. */
-  final void decode(
-      int rows, int kept, Buffer indices, Buffer values, boolean decoderBias, Buffer y) {
-    sae.decode(
+  /**
+   * The gradient of the squared error over the variance in reconstructions and activations.
+   *
+   * @param x (rows, D), what is reconstructed
+   * @param factor 2, or the share of it that counts
+   * @param error set to x - x^; may be x, or null
+   * @param g set to the gradient in x^
+   * @param squares (rows), set to the squared errors
+   * @param slopes set to the gradient in each activation, or null
+   */
+  final void decodeLoss(
+      Buffer x,
+      int rows,
+      int kept,
+      double factor,
+      Buffer indices,
+      Buffer values,
+      boolean decoderBias,
+      Buffer error,
+      Buffer g,
+      Buffer squares,
+      Buffer slopes) {
+    sae.decodeLoss(
         rows,
         kept,
         features,
         width,
+        x,
+        width,
+        factor,
+        variance,
         indices,
         values,
         weights.decoder,
         decoderBias ? weights.decoderBias : null,
-        y,
-        width);
+        error,
+        g,
+        squares,
+        slopes);
   }
 
-  /** Adds the gradients of all weights but thresholds and magnitudes. */
+  /**
+   * Adds the gradients of all weights but thresholds and magnitudes.
+   *
+   * @param slopes what {@link #decodeLoss} found with g, or null
+   */
   final void backward(
       Buffer x,
       int rows,
@@ -218,6 +360,7 @@ abstract class SaeLoss implements AutoCloseable {
       double penaltySlope,
       Buffer indices,
       Buffer values,
+      Buffer slopes,
       boolean decoderBias) {
     sae.backward(
         rows,
@@ -230,6 +373,7 @@ abstract class SaeLoss implements AutoCloseable {
         (float) penaltySlope,
         indices,
         values,
+        slopes,
         weights.encoder,
         weights.decoder,
         weights.decoderBias,
@@ -240,23 +384,13 @@ abstract class SaeLoss implements AutoCloseable {
         gradients.decoderBias);
   }
 
-  /** How many entries fired so far. */
-  final long firedEntries() {
-    counts.get(0, fired, 0, features);
-    long total = 0;
-    for (int count : fired) {
-      total += count;
-    }
-    return total;
-  }
-
   /** Counts what fired. */
   final void count(int rows, int kept, Buffer indices, Buffer values) {
     sae.countFired(rows, kept, features, indices, values, counts);
   }
 
-  /** The sum over rows and columns of (y - mean over rows of y)^2. */
-  private double variance(Buffer y, int rows) {
+  /** Sets a number to the sum over rows and columns of (y - mean over rows of y)^2. */
+  private void variance(Buffer y, int rows, Buffer to) {
     long elements = (long) rows * width;
     dense.columnSum(rows, width, y, width, 0, mean);
     dense.add(width, -1f / rows, mean, 0, mean, mean);
@@ -278,13 +412,12 @@ abstract class SaeLoss implements AutoCloseable {
         width,
         mean,
         Activation.NONE);
-    return squares(centred, elements);
+    dense.squaredNorm(elements, centred, to);
   }
 
-  final double squares(Buffer y, long count) {
-    dense.squaredNorm(count, y, sum);
-    sum.get(0, scalar, 0, 1);
-    return scalar[0];
+  /** {@link #rows} of a matrix; null of null. */
+  final Buffer rowsOrNull(Buffer matrix, int first, int count) {
+    return matrix == null ? null : rows(matrix, first, count);
   }
 
   /** The rows from {@code first} on of a matrix of D columns. */
@@ -299,6 +432,7 @@ abstract class SaeLoss implements AutoCloseable {
       deadEncoder.close();
     }
     floats.close();
+    report.close();
     ints.close();
   }
 }

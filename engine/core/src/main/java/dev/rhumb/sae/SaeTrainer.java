@@ -5,6 +5,7 @@ import dev.rhumb.jfr.Events;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
+import dev.rhumb.kernels.Optimizer;
 import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.Model;
 import dev.rhumb.train.TrainingDivergedException;
@@ -287,10 +288,15 @@ public final class SaeTrainer implements AutoCloseable {
     Events.SaeStep event = Events.beginSaeStep();
     try {
       loss.run(x, config.batch(), dead, deadCount);
+      update(step);
+      loss.read();
     } catch (ArithmeticException e) {
       throw diverged(step, x, e.getMessage());
     }
-    update(step, x);
+    double whole = loss.main + loss.penalty + loss.aux;
+    if (!Double.isFinite(whole + loss.clipScale)) {
+      throw diverged(step, x, "the loss is " + whole);
+    }
     Events.end(event, step, config.batch(), config.variant().label());
     if (step > config.steps() - tailSteps()) {
       tail += loss.main;
@@ -318,10 +324,9 @@ public final class SaeTrainer implements AutoCloseable {
     }
     int rows = config.batch();
     float[] states = x.floats();
-    float[] errors = loss.error.floats();
     double[] upTo = new double[rows + 1];
     for (int r = 0; r < rows; r++) {
-      double square = squaredNorm(errors, r * width, null);
+      double square = loss.squaredError(r);
       upTo[r + 1] = upTo[r] + square * square;
     }
     float[] centre = weights.decoderBias.floats();
@@ -410,30 +415,48 @@ public final class SaeTrainer implements AutoCloseable {
         stream.deviation());
   }
 
-  private void update(int step, Buffer x) {
+  /**
+   * A step of the optimizer; nobody waits for the norm by which the gradient is clipped. Where that
+   * is not finite the weights stay as they are.
+   */
+  private void update(int step) {
     int features = config.features();
-    kernels.sae().projectRows(features, width, weights.decoder, gradients.decoder);
-    double length = Math.sqrt(squares(gradients.flat));
-    double whole = loss.main + loss.penalty + loss.aux;
-    if (!Double.isFinite(whole + length)) {
-      throw diverged(step, x, "the loss is " + whole);
-    }
-    kernels
-        .optimizer()
-        .adam(
-            weights.flat.count(),
-            weights.flat,
-            gradients.flat,
-            first.flat,
-            second.flat,
-            (float) Math.min(1, config.clipNorm() / length),
-            config.learningRate(step),
-            BETA1,
-            BETA2,
-            EPSILON,
-            0,
-            step);
-    kernels.sae().normaliseRows(features, width, weights.decoder);
+    Optimizer optimizer = kernels.optimizer();
+    optimizer.clip(
+        gradients.rest.count(),
+        gradients.rest,
+        features,
+        width,
+        weights.decoder,
+        gradients.decoder,
+        config.clipNorm(),
+        loss.clip);
+    optimizer.adam(
+        weights.rest.count(),
+        weights.rest,
+        gradients.rest,
+        first.rest,
+        second.rest,
+        loss.clip,
+        config.learningRate(step),
+        BETA1,
+        BETA2,
+        EPSILON,
+        0,
+        step);
+    optimizer.adamUnitRows(
+        features,
+        width,
+        weights.decoder,
+        gradients.decoder,
+        first.decoder,
+        second.decoder,
+        loss.clip,
+        config.learningRate(step),
+        BETA1,
+        BETA2,
+        EPSILON,
+        step);
   }
 
   /** Finds the dead features, after a step. */

@@ -13,8 +13,11 @@ final class SaeWeights implements AutoCloseable {
   final int features;
   final int width;
 
-  /** Everything, with zeros between the parts. */
+  /** Everything, with zeros between the parts: the decoder first. */
   final Buffer flat;
+
+  /** What follows the decoder, which has an optimizer of its own. */
+  final Buffer rest;
 
   /** (F, D). */
   final Buffer encoder;
@@ -49,8 +52,9 @@ final class SaeWeights implements AutoCloseable {
     long fifth = fourth + padded(width);
     long sixth = fifth + padded(features);
     flat = kernels.allocate(DType.F32, gated ? sixth + padded(features) : jumps ? sixth : fifth);
-    encoder = flat.slice(0, matrix);
-    decoder = flat.slice(second, matrix);
+    decoder = flat.slice(0, matrix);
+    rest = flat.slice(second, flat.count() - second);
+    encoder = flat.slice(second, matrix);
     encoderBias = flat.slice(third, features);
     decoderBias = flat.slice(fourth, width);
     threshold = jumps ? flat.slice(fifth, features) : null;

@@ -17,7 +17,6 @@ final class Selector implements AutoCloseable {
   private final int kept;
   private final ThresholdBuffers rectifier;
   private final Buffer least;
-  private final float[] leastValue = new float[1];
   private double leastMean;
   private double leastWeight;
 
@@ -30,14 +29,18 @@ final class Selector implements AutoCloseable {
   /** Entries of a row at most. */
   final int room;
 
-  Selector(Kernels kernels, SaeVariant variant, int features, int batch) {
+  /**
+   * @param least (1), set where all rows select together: the smallest value that was selected,
+   *     which {@link #selected} then wants
+   */
+  Selector(Kernels kernels, SaeVariant variant, int features, int batch, Buffer least) {
     this.kernels = kernels;
     this.features = features;
     boolean together = variant instanceof SaeVariant.BatchTopK;
     kept = variant.kept();
     room = together ? features : kept;
     rectifier = together ? new ThresholdBuffers(kernels, features) : null;
-    least = kernels.allocate(DType.F32, 1);
+    this.least = least;
     indices = kernels.allocate(DType.I32, (long) batch * room);
     values = kernels.allocate(DType.F32, (long) batch * room);
   }
@@ -50,8 +53,11 @@ final class Selector implements AutoCloseable {
     }
     kernels.sae().encodeAbove(encoder, rectifier.thresholds(), rows, x, width, indices, values);
     kernels.sae().keepLargest(rows, room, features, (long) rows * kept, indices, values, least);
-    least.get(0, leastValue, 0, 1);
-    leastMean = DECAY * leastMean + (1 - DECAY) * leastValue[0];
+  }
+
+  /** Takes the smallest value that the last selection of all rows together left. */
+  void selected(float smallest) {
+    leastMean = DECAY * leastMean + (1 - DECAY) * smallest;
     leastWeight = DECAY * leastWeight + (1 - DECAY);
   }
 
@@ -65,7 +71,6 @@ final class Selector implements AutoCloseable {
     if (rectifier != null) {
       rectifier.close();
     }
-    least.close();
     indices.close();
     values.close();
   }

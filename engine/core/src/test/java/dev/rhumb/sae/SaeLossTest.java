@@ -30,6 +30,7 @@ class SaeLossTest {
         Buffer x = Golden.x(kernels)) {
       Golden.fill(weights.encoder, weights.decoder, weights.encoderBias, weights.decoderBias);
       loss.run(x, Golden.ROWS, new int[0], 0);
+      loss.read();
       assertEquals(.65187948, loss.main, 1e-7);
       assertEquals(0, loss.aux);
       assertArrayEquals(new int[] {1, 1, 1, 1, 2, 0}, loss.fired);
@@ -94,6 +95,7 @@ class SaeLossTest {
       };
       near(decoder, factor, gradients.decoder);
       loss.run(x, Golden.ROWS, new int[] {2, 5}, 2);
+      loss.read();
       assertEquals(.65187948, loss.main, 1e-7);
       assertEquals(2.97519187, loss.aux, 1e-6);
     }
@@ -130,6 +132,7 @@ class SaeLossTest {
       weights.encoderBias.put(0, random(4, features, 0.3), 0, features);
       weights.decoderBias.put(0, random(5, width, 0.3), 0, width);
       loss.run(x, rows, dead, dead.length);
+      loss.read();
       Reference reference = new Reference(weights, x.floats(), kept, dead, auxKept, auxWeight);
       assertEquals(reference.main(), loss.main, 1e-6);
       assertEquals(reference.aux(), loss.aux, 1e-6);
@@ -150,6 +153,7 @@ class SaeLossTest {
       // The auxiliary gradient reaches the encoder of dead features.
       float[] whole = gradients.encoder.floats();
       loss.run(x, rows, dead, 0);
+      loss.read();
       float[] main = gradients.encoder.floats();
       for (int f : dead) {
         assertTrue(Math.abs(whole[f * width] - main[f * width]) > 1e-4, "feature " + f);

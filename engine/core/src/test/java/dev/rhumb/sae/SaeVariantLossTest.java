@@ -95,6 +95,7 @@ class SaeVariantLossTest {
                 new SaeLoss.Setting(kernels, weights, gradients, 0, 0, SCALE, ROWS));
         Buffer x = Golden.buffer(kernels, random(1, ROWS * WIDTH, 1))) {
       loss.run(x, ROWS, new int[0], 0);
+      loss.read();
       Reference reference = new Reference(scenario.variant, weights, x.floats());
       assertEquals(reference.unexplained(), loss.main, 1e-6);
       assertEquals(reference.loss(), loss.main + loss.penalty, 1e-6);
@@ -134,6 +135,7 @@ class SaeVariantLossTest {
         // One threshold below what is allowed: it is lifted to half of the bandwidth.
         weights.threshold.put(0, new float[] {-9}, 0, 1);
         loss.run(x, ROWS, new int[0], 0);
+        loss.read();
         double width = 0.3f * SCALE;
         assertEquals(Math.log(width / 2), weights.threshold.floats()[0], 1e-6);
         double[] expected =
