@@ -84,7 +84,14 @@ final class CudaOptimizer extends Optimizer {
 
   @Override
   void doClip(
-      long count, Buffer gradient, int rows, int cols, Buffer w, Buffer dw, float most, Buffer scale) {
+      long count,
+      Buffer gradient,
+      int rows,
+      int cols,
+      Buffer w,
+      Buffer dw,
+      float most,
+      Buffer scale) {
     cuda.begin();
     long bytes = Rhumb.rhumb_clip_scratch(count, rows);
     cuda.check(

@@ -231,5 +231,12 @@ public abstract class Optimizer {
       long step);
 
   abstract void doClip(
-      long count, Buffer gradient, int rows, int cols, Buffer w, Buffer dw, float most, Buffer scale);
+      long count,
+      Buffer gradient,
+      int rows,
+      int cols,
+      Buffer w,
+      Buffer dw,
+      float most,
+      Buffer scale);
 }

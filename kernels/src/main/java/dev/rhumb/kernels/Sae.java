@@ -929,7 +929,9 @@ public abstract class Sae {
   /** The factor s of {@link #decodeLoss}. Backends on the host call it. */
   static float lossScale(double factor, Buffer denominator) {
     double under =
-        denominator == null ? 1 : denominator.segment().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, 0);
+        denominator == null
+            ? 1
+            : denominator.segment().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, 0);
     return under == 0 ? 0 : (float) (factor / under);
   }
 

@@ -96,7 +96,14 @@ final class ScalarOptimizer extends Optimizer {
 
   @Override
   void doClip(
-      long count, Buffer gradient, int rows, int cols, Buffer w, Buffer dw, float most, Buffer scale) {
+      long count,
+      Buffer gradient,
+      int rows,
+      int cols,
+      Buffer w,
+      Buffer dw,
+      float most,
+      Buffer scale) {
     double squares = 0;
     for (long i = 0; i < count; i++) {
       double value = get(gradient.segment(), i);

@@ -470,7 +470,8 @@ final class ScalarSae extends Sae {
         int entry = order[i];
         int row = entry / kept;
         double z = get(zs, entry);
-        double dz = (dots == null ? dotOf(g, row, wDec, f, width) : get(dots.segment(), entry)) + slope;
+        double dz =
+            (dots == null ? dotOf(g, row, wDec, f, width) : get(dots.segment(), entry)) + slope;
         slopeSum += dz;
         for (int d = 0; d < width; d++) {
           decoderSum[d] += z * get(gs, (long) row * width + d);

@@ -96,7 +96,14 @@ final class SimdOptimizer extends Optimizer {
 
   @Override
   void doClip(
-      long count, Buffer gradient, int rows, int cols, Buffer w, Buffer dw, float most, Buffer scale) {
+      long count,
+      Buffer gradient,
+      int rows,
+      int cols,
+      Buffer w,
+      Buffer dw,
+      float most,
+      Buffer scale) {
     double squares = norm.of(gradient.segment().address(), count);
     if (rows > 0) {
       squares +=

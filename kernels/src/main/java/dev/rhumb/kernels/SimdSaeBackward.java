@@ -19,9 +19,9 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 
 /**
- * {@link Sae#backward}. Three passes: by rows, dz of each fired entry unless it is given; a stable counting sort that
- * lists each feature's entries, rows ascending; by features, all gradients of the feature's own
- * weights. Work follows the fired entries.
+ * {@link Sae#backward}. Three passes: by rows, dz of each fired entry unless it is given; a stable
+ * counting sort that lists each feature's entries, rows ascending; by features, all gradients of
+ * the feature's own weights. Work follows the fired entries.
  *
  * <p>Sums over a feature's rows go in chunks of fixed length, and sums over rows or features for
  * dBDec in blocks of fixed size, joined in order: no sum depends on the number of threads.

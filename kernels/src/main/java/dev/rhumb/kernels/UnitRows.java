@@ -184,7 +184,9 @@ final class UnitRows {
     }
   }
 
-  /** @param lanes a vector's room */
+  /**
+   * @param lanes a vector's room
+   */
   private static double dot(long a, long b, int n, long lanes) {
     DoubleVector low = DoubleVector.zero(D);
     DoubleVector high = DoubleVector.zero(D);

@@ -192,8 +192,7 @@ class OptimizerConformanceTest extends Conformance {
           } else {
             kernels
                 .optimizer()
-                .clip(
-                    count, gradient.buffer, rows, cols, w.buffer, dw.buffer, most, scale.buffer);
+                .clip(count, gradient.buffer, rows, cols, w.buffer, dw.buffer, most, scale.buffer);
           }
           double squares = 0;
           for (int i = 0; i < count; i++) {
@@ -208,7 +207,8 @@ class OptimizerConformanceTest extends Conformance {
             squares += cols == 1 && r == 3 ? Math.pow(dw.was(r, 0), 2) : 0;
           }
           double norm = Math.sqrt(squares);
-          double expected = Double.isFinite((float) squares) ? Math.min(1, most / norm) : Double.NaN;
+          double expected =
+              Double.isFinite((float) squares) ? Math.min(1, most / norm) : Double.NaN;
           if (Double.isNaN(expected)) {
             assertTrue(Float.isNaN(scale.now()[0]));
           } else {

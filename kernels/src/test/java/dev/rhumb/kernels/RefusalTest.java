@@ -264,8 +264,7 @@ class RefusalTest extends Conformance {
         .count("count", 9)
         .floats("gradient", 9)
         .floats("scale", 1)
-        .body(
-            c -> kernels.optimizer().clip(c.n("count"), c.b("gradient"), 1, c.b("scale")));
+        .body(c -> kernels.optimizer().clip(c.n("count"), c.b("gradient"), 1, c.b("scale")));
     new Call("clip")
         .count("count", 9)
         .count("rows", 3)

@@ -67,8 +67,7 @@ final class GatedLoss extends SaeLoss {
       decodeLoss(in, n, features, 2, indices, scores, true, null, g, gateSquares, slopes);
       backwardOfGate(in, n, g, slopeOfGate(rows));
       sae.sumValues(n, features, features, indices, scores, rowReport(0).slice(from, n));
-      decodeLoss(
-          in, n, features, 2, indices, values, true, e, g, squares.slice(from, n), slopes);
+      decodeLoss(in, n, features, 2, indices, values, true, e, g, squares.slice(from, n), slopes);
       backwardOfMagnitudes(in, n, g);
       count(n, features, indices, values);
     }

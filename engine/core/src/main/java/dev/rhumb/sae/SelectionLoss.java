@@ -20,8 +20,7 @@ final class SelectionLoss extends SaeLoss {
     Buffer indices = selector.indices;
     Buffer values = selector.values;
     selector.select(encoder, x, rows);
-    decodeLoss(
-        x, rows, room, 2, indices, values, true, errorOrNull(), slope, squares, slopes);
+    decodeLoss(x, rows, room, 2, indices, values, true, errorOrNull(), slope, squares, slopes);
     backward(x, rows, room, slope, 0, indices, values, slopes, true);
     count(rows, room, indices, values);
   }
