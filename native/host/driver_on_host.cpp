@@ -787,6 +787,7 @@ CUresult cuStreamSynchronize(CUstream stream) {
       return status;
     }
   }
+  setting(Setting::WAITS)++;
   drain();
   Lock lock(machine().lock);
   check_canaries();
@@ -982,6 +983,7 @@ CUresult cuEventSynchronize(CUevent event) {
       return status;
     }
   }
+  setting(Setting::WAITS)++;
   drain();
   Lock lock(machine().lock);
   check_canaries();
@@ -1048,6 +1050,7 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
     works = exec->works;
   }
   setting(Setting::GRAPH_LAUNCHES)++;
+  setting(Setting::GRAPH_NODES) += static_cast<long>(works.size());
   return submit(stream, [works = std::move(works)] {
     for (const Work &work : works) {
       if (const int status = work()) {

@@ -22,7 +22,8 @@
  *
  * Counters, of what is alive: allocations, allocated_bytes, host_allocations, streams, events, graphs, executables (of
  * graphs), cublas_handles, contexts (retained primary ones). Of what has been: launches (of kernels and of cuBLAS, also by
- * graphs), graph_launches, and most_bytes, the highest that allocated_bytes was; setting it, to any value, starts it anew.
+ * graphs), graph_launches, graph_nodes (kernels, copies and fills of the graphs launched), waits (of the caller for a stream
+ * or an event), and most_bytes, the highest that allocated_bytes was; setting it, to any value, starts it anew.
  */
 #ifndef RHUMB_HOST_H
 #define RHUMB_HOST_H

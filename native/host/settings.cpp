@@ -41,6 +41,8 @@ Named named[] = {
     {"contexts", 0, {}},
     {"launches", 0, {}},
     {"graph_launches", 0, {}},
+    {"graph_nodes", 0, {}},
+    {"waits", 0, {}},
     {"most_bytes", 0, {}},
 };
 static_assert(std::size(named) == static_cast<size_t>(Setting::MOST_BYTES) + 1);

@@ -29,6 +29,8 @@ enum class Setting {
   CONTEXTS,
   LAUNCHES,
   GRAPH_LAUNCHES,
+  GRAPH_NODES,
+  WAITS,
   MOST_BYTES
 };
 

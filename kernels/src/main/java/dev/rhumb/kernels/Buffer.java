@@ -177,6 +177,11 @@ public final class Buffer implements AutoCloseable {
     return segment;
   }
 
+  /** Whether a GPU's kernels reach it: it lies there, or is page-locked. */
+  boolean onDevice() {
+    return device != null || pinned;
+  }
+
   /** Whether the memory is the host's, so that {@link #segment} gives it. */
   public boolean onHost() {
     return device == null;

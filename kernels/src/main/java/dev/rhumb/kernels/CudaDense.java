@@ -3,11 +3,15 @@ package dev.rhumb.kernels;
 import dev.rhumb.bindings.rhumb.Rhumb;
 
 /**
- * {@link Dense} on the GPU: products by cuBLAS where there is one, but for those of a few rows,
- * which read B once and take their bias along.
+ * {@link Dense} on the GPU: products by cuBLAS where there is one, but for those that are short
+ * beside a launch. These are the library's own, which take bias and activation along: of a few
+ * rows, and all small ones that would need a second launch for either.
  */
 final class CudaDense extends Dense {
   private static final int FEW = 8;
+
+  /** Multiplications (m n k) up to which a product counts as small. */
+  private static final long SMALL = 1 << 22;
 
   private final CudaQueue cuda;
 
@@ -33,7 +37,9 @@ final class CudaDense extends Dense {
       Buffer bias,
       Activation activation) {
     cuda.begin();
-    if (m > FEW && k > 0 && cuda.device().hasCublas()) {
+    boolean takesMore = bias != null || activation != Activation.NONE;
+    boolean small = m <= FEW || takesMore && (long) m * n * k <= SMALL;
+    if (!small && k > 0 && cuda.device().hasCublas()) {
       cuda.device()
           .gemm(
               transA,
@@ -49,7 +55,7 @@ final class CudaDense extends Dense {
               beta,
               cuda.at(c),
               cStride);
-      if (bias != null || activation != Activation.NONE) {
+      if (takesMore) {
         cuda.check(
             Rhumb.rhumb_bias_activation(
                 m, n, cuda.at(c), cStride, cuda.at(bias), activation.ordinal(), cuda.stream()));

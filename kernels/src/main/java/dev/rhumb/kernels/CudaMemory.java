@@ -40,8 +40,7 @@ final class CudaMemory {
 
   /** Copies to the host: waits for the stream, and throws what was found wrong with data. */
   void get(long from, MemorySegment target, long to, long bytes) {
-    cuda.raise();
-    device.get(block, from, target, to, bytes);
+    device.get(block, from, target, to, bytes, cuda);
   }
 
   void putPinned(long to, MemorySegment source, long bytes) {

@@ -2,16 +2,17 @@ package dev.rhumb.kernels;
 
 import dev.rhumb.bindings.DeviceBuffer;
 import dev.rhumb.bindings.NativeLibrary;
+import dev.rhumb.bindings.PinnedBuffer;
 import dev.rhumb.bindings.rhumb.Rhumb;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.List;
+import java.lang.foreign.ValueLayout;
 import java.util.Objects;
 
 /**
  * What the launches of one {@link CudaKernels} share: the device and its stream, workspace that
  * grows to what the largest call needs, and the slots in which kernels leave what they find wrong
- * with data.
+ * with data. The slots lie in page-locked memory, which kernels write over the bus: they hardly
+ * ever do, and whoever has waited for the device reads them without another copy.
  *
  * <p>Threads: one caller at a time.
  */
@@ -22,19 +23,17 @@ final class CudaQueue implements AutoCloseable {
       "Lower the batch (--batch, or the histories of a batch recommender).";
 
   private final CudaShared device;
-  private final DeviceBuffer faults;
+  private final PinnedBuffer faults;
+  private final MemorySegment faultPointer;
   private final String[] operations = new String[FAULTS];
   private final long[] bounds = new long[FAULTS];
-  private final long[] found = new long[FAULTS];
   private DeviceBuffer scratch;
   private DeviceBuffer edits;
   private int[] editInts = new int[0];
   private long editCount;
   private MemorySegment editsSent = MemorySegment.NULL;
   private MemorySegment editOffsets = MemorySegment.NULL;
-  // While a recording is made: its tables, in the order in which its work sends them.
-  private List<CudaEdits> recorded;
-  private int nextRecorded;
+  private boolean recording;
   private boolean closed;
 
   /** Holds the device until it is closed. */
@@ -42,8 +41,9 @@ final class CudaQueue implements AutoCloseable {
     this.device = device;
     device.retain();
     try {
-      faults = device.allocate(FAULT_BYTES, MEND);
-      device.fill(faults, 0, FAULT_BYTES, (byte) -1);
+      faults = device.allocateOnHost(FAULT_BYTES);
+      faults.segment().fill((byte) -1);
+      faultPointer = MemorySegment.ofAddress(faults.segment().address());
     } catch (Throwable e) {
       device.release();
       throw e;
@@ -74,28 +74,24 @@ final class CudaQueue implements AutoCloseable {
    */
   Recording record(Runnable work) {
     begin();
-    if (recorded != null) {
+    if (recording) {
       throw new IllegalStateException("a recording is being made");
     }
-    List<CudaEdits> tables = new ArrayList<>();
-    recorded = tables;
+    recording = true;
     // A graph keeps the addresses it was made with, so it has a workspace of its own.
     DeviceBuffer others = scratch;
     scratch = null;
     try {
       work.run();
-      nextRecorded = 0;
-      return new CudaRecording(this, device.capture(work), tables, scratch);
+      return new CudaRecording(this, device.capture(work), scratch);
     } catch (Throwable e) {
-      tables.forEach(CudaEdits::close);
       if (scratch != null) {
         scratch.close();
       }
       throw e;
     } finally {
       scratch = others;
-      recorded = null;
-      nextRecorded = 0;
+      recording = false;
     }
   }
 
@@ -130,12 +126,12 @@ final class CudaQueue implements AutoCloseable {
     }
   }
 
-  /** A buffer's address on the device; NULL for none. */
+  /** The address at which kernels find a buffer; NULL for none. */
   MemorySegment at(Buffer buffer) {
     if (buffer == null) {
       return MemorySegment.NULL;
     }
-    if (buffer.onHost()) {
+    if (!buffer.onDevice()) {
       throw new IllegalArgumentException(
           "buffer " + buffer + " lies on the host: copy it into one that these kernels allocate");
     }
@@ -147,7 +143,7 @@ final class CudaQueue implements AutoCloseable {
   }
 
   MemorySegment faults() {
-    return faults.pointer();
+    return faultPointer;
   }
 
   /** Workspace of the next call. */
@@ -163,25 +159,20 @@ final class CudaQueue implements AutoCloseable {
    * {@link #edits} and {@link #editOffsets}.
    */
   void send(EditTable table, int rows) {
-    if (recorded == null) {
+    if (!recording) {
       sendNow(table);
       return;
     }
-    if (rows != 1) {
-      throw new IllegalStateException("a recording steers one row at a time, not " + rows);
+    Buffer resident = table.resident();
+    if (resident == null || rows != 1) {
+      throw new IllegalStateException(
+          "recorded work steers one row, by edits that it reads from a buffer:"
+              + " EditTable.readFrom");
     }
-    if (nextRecorded == recorded.size()) {
-      recorded.add(new CudaEdits(device, table));
-    }
-    CudaEdits sent = recorded.get(nextRecorded++);
-    if (sent.table() != table) {
-      throw new IllegalStateException("recorded work must be the same whenever it is called");
-    }
-    sent.fill();
-    sent.send();
-    editCount = sent.capacity();
-    editOffsets = sent.offsets();
-    editsSent = sent.edits();
+    MemorySegment from = at(resident);
+    editCount = table.residentEdits();
+    editOffsets = from;
+    editsSent = from.asSlice(4L * EditTable.OFFSETS);
   }
 
   private void sendNow(EditTable table) {
@@ -240,19 +231,21 @@ final class CudaQueue implements AutoCloseable {
   /** Waits for all work, then throws what was found wrong. */
   void finish() {
     requireOpen();
+    device.synchronize();
     raise();
   }
 
-  /** {@link #finish}, harmless once closed. */
+  /** Throws what work that has been waited for found wrong; harmless once closed. */
   void raise() {
     if (closed) {
       return;
     }
-    device.get(faults, 0, MemorySegment.ofArray(found), 0, FAULT_BYTES);
+    MemorySegment slots = faults.segment();
     for (int slot = 0; slot < FAULTS; slot++) {
-      if (found[slot] != -1) {
-        device.fill(faults, 0, FAULT_BYTES, (byte) -1);
-        throw fault(slot, (int) (found[slot] >>> 32), (int) found[slot]);
+      long found = slots.getAtIndex(ValueLayout.JAVA_LONG, slot);
+      if (found != -1) {
+        slots.fill((byte) -1);
+        throw fault(slot, (int) (found >>> 32), (int) found);
       }
     }
   }
@@ -354,6 +347,7 @@ final class CudaQueue implements AutoCloseable {
     }
     closed = true;
     try {
+      device.await();
       faults.close();
       if (scratch != null) {
         scratch.close();

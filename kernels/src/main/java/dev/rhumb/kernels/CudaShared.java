@@ -189,14 +189,23 @@ final class CudaShared {
     }
   }
 
-  /** Launches a graph; the event is done when it is. */
-  void launch(Graph graph, Event launched) {
+  void launch(Graph graph) {
     graph.launch(stream);
-    launched.record(stream);
   }
 
-  Event event() {
-    return new Event(context);
+  /** Waits for the stream. */
+  void synchronize() {
+    requireNoRecording();
+    stream.synchronize();
+  }
+
+  /** The same for who frees memory: a device that is lost does nothing with it any more. */
+  void await() {
+    try {
+      stream.synchronize();
+    } catch (NativeException e) {
+      // Whoever works with this device is told.
+    }
   }
 
   /** Queues a copy from page-locked memory, which must stay as it is until it is done. */
@@ -228,13 +237,23 @@ final class CudaShared {
     }
   }
 
-  /** Copies to the host; waits for the stream. */
-  synchronized void get(DeviceBuffer source, long from, MemorySegment to, long at, long bytes) {
+  /**
+   * Copies to the host; waits for the stream.
+   *
+   * @param queue throws what was found wrong by then, before the target is touched
+   */
+  synchronized void get(
+      DeviceBuffer source, long from, MemorySegment to, long at, long bytes, CudaQueue queue) {
     requireNoRecording();
+    if (bytes == 0) {
+      stream.synchronize();
+      queue.raise();
+    }
     for (long done = 0; done < bytes; ) {
       long part = Math.min(bytes - done, CHUNK);
       source.copyTo(down.segment(), 0, from + done, part, stream);
       stream.synchronize();
+      queue.raise();
       MemorySegment.copy(down.segment(), 0, to, at + done, part);
       done += part;
     }

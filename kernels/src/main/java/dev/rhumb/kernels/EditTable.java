@@ -48,6 +48,9 @@ public final class EditTable {
   /** Ints of an edit in {@link #encode}. */
   static final int INTS = 4;
 
+  /** Ints before the edits in a buffer: where they begin and end. */
+  static final int OFFSETS = 2;
+
   private int count;
   private int[] features;
   private Op[] ops;
@@ -55,6 +58,8 @@ public final class EditTable {
   private float[] y;
   private Stage stage = Stage.POST_SELECT;
   private Write write = Write.DELTA;
+  private Buffer resident;
+  private int[] encoded = new int[0];
 
   /**
    * An empty table: {@link Stage#POST_SELECT}, {@link Write#DELTA}.
@@ -147,9 +152,59 @@ public final class EditTable {
     return features[i];
   }
 
-  /** How many edits it takes without growing. */
-  int capacity() {
-    return features.length;
+  /** Elements of a buffer that {@link #write(Buffer)} fills, for so many edits. */
+  public static long ints(int edits) {
+    return OFFSETS + (long) INTS * edits;
+  }
+
+  /**
+   * Says where {@linkplain Kernels#record recorded} work finds the edits on a GPU: a run steers by
+   * what the buffer holds then, but by the stage and the write of the recording. Work that is not
+   * recorded, and the host, take the edits from here.
+   *
+   * @param resident {@link #ints} elements of int32 on the device, for the edits of one row; not
+   *     owned; null for none
+   */
+  public void readFrom(Buffer resident) {
+    if (resident != null) {
+      Check.that(
+          resident.dtype() == DType.I32 && resident.count() >= ints(0),
+          "readFrom",
+          "buffer " + resident + " must be of I32 and hold " + ints(0) + " or more");
+    }
+    this.resident = resident;
+  }
+
+  /**
+   * Puts the edits into a buffer as recorded work reads them.
+   *
+   * @param to {@link #ints} elements of int32; what is behind the edits stays
+   * @throws IllegalArgumentException when there is no room for them
+   */
+  public void write(Buffer to) {
+    int ints = (int) ints(count);
+    if (to.count() < ints) {
+      throw new IllegalArgumentException(
+          "write: buffer " + to + " has no room for " + count + " edits");
+    }
+    if (encoded.length < ints) {
+      encoded = new int[(int) ints(features.length)];
+    }
+    encoded[1] = count;
+    for (int i = 0; i < count; i++) {
+      encode(i, encoded, OFFSETS + i * INTS);
+    }
+    to.put(0, encoded, 0, ints);
+  }
+
+  /** Where recorded work finds the edits, or null. */
+  Buffer resident() {
+    return resident;
+  }
+
+  /** Edits for which there is room there. */
+  long residentEdits() {
+    return (resident.count() - OFFSETS) / INTS;
   }
 
   /** Writes edit {@code i} as the native library reads it: feature, op, the operands' bits. */

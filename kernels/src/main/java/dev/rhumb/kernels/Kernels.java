@@ -73,8 +73,9 @@ public abstract class Kernels implements AutoCloseable {
   /**
    * A zeroed buffer in the host's memory from which, and to which, the device copies without a
    * stop: {@link Buffer#copyFrom} between it and a buffer of these kernels is queued like any other
-   * work, and its content may be read or changed after {@link #finish}. On the host it is a buffer
-   * like others. The caller closes it.
+   * work, and its content may be read or changed after {@link #finish}. Operations take it too, and
+   * then read or write it over the bus: for results of a few hundred bytes that spares the copy. On
+   * the host it is a buffer like others. The caller closes it.
    */
   public Buffer allocateOnHost(DType dtype, long count) {
     return allocate(dtype, count);
@@ -83,7 +84,8 @@ public abstract class Kernels implements AutoCloseable {
   /**
    * Records work for running it again: operations of these kernels and copies to and from buffers
    * of {@link #allocateOnHost}, over buffers that stay where they are. Their arguments are those of
-   * now; what is to change from run to run stands in buffers. The work runs once or twice while it
+   * now; what is to change from run to run stands in buffers, edits of features too ({@link
+   * EditTable#readFrom}). The work runs once or twice while it
    * is recorded. On the host a run calls it.
    *
    * @param work the same operations whenever it is called; it neither waits nor allocates

@@ -121,20 +121,32 @@ class CudaKernelsTest {
       Matrix values = memory.matrix(1, 2, 2);
       EditTable edits = new EditTable(2);
       Runnable steer = () -> steer(sae, encoder, weights, zeros, x, edits, y, indices, values);
-      Recording recording = memory.own(kernels.record(steer));
+      assertThrows(IllegalStateException.class, () -> kernels.record(steer));
+      Buffer host = memory.own(kernels.allocateOnHost(DType.I32, EditTable.ints(2)));
+      Buffer resident = memory.own(kernels.allocate(DType.I32, EditTable.ints(2)));
+      edits.readFrom(resident);
+      Recording recording =
+          memory.own(
+              kernels.record(
+                  () -> {
+                    resident.copyFrom(host);
+                    steer.run();
+                  }));
       for (int count = 0; count <= 2; count++) {
         edits.clear();
         for (int e = 0; e < count; e++) {
           edits.put(3 * e, EditTable.Op.SET, 1 + e, 0);
         }
+        edits.write(host);
         recording.run();
         float[] found = y.now();
         steer(sae, encoder, weights, zeros, x, edits, expected, indices, values);
         assertArrayEquals(expected.now(), found);
       }
       edits.put(5, EditTable.Op.ABLATE, 0, 0);
-      String message = assertThrows(IllegalStateException.class, recording::run).getMessage();
-      assertTrue(message.contains("room for 2"), message);
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> edits.write(host)).getMessage();
+      assertTrue(message.contains("no room for 3"), message);
       assertThrows(
           IllegalStateException.class,
           () ->
@@ -204,7 +216,10 @@ class CudaKernelsTest {
                       sibling
                           .dense()
                           .gemm(false, false, 64, 64, 64, 1f / 64, x, 64, x, 64, 1, count, 64);
-                      times[0]++;
+                      // The emulated queue has no bound of its own.
+                      if (++times[0] % 100 == 0) {
+                        sibling.finish();
+                      }
                     }
                   });
       for (int i = 0; i < 20; i++) {
@@ -255,6 +270,24 @@ class CudaKernelsTest {
       thread.join();
     } catch (InterruptedException e) {
       throw new AssertionError(e);
+    }
+  }
+
+  @Test
+  void whatIsCopiedBackIsWaitedForOnce() {
+    try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
+        Buffer x = kernels.allocate(DType.F32, 8);
+        Buffer y = kernels.allocateOnHost(DType.F32, 8)) {
+      x.put(0, new float[] {1, 2, 3, 4, 5, 6, 7, 8}, 0, 8);
+      long waits = get("waits");
+      assertEquals(8, x.floats()[7]);
+      assertEquals(waits + 1, get("waits"));
+      // Page-locked memory is an operation's as well.
+      kernels.dense().add(8, 2, x, 1, x, y);
+      kernels.finish();
+      assertEquals(waits + 2, get("waits"));
+      assertEquals(24, y.floats()[7]);
+      assertEquals(waits + 2, get("waits"));
     }
   }
 

@@ -3,11 +3,15 @@ package dev.rhumb.model;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
 import dev.rhumb.kernels.Kernels;
+import java.util.IdentityHashMap;
+import java.util.function.UnaryOperator;
 
 /**
  * The workspace of a forward pass over up to N rows, planned once. A training pass keeps every
  * block's intermediate results for the backward pass; inference lets all blocks share one set, in
- * which a block's output overwrites its input.
+ * which a block's output overwrites its input. On a GPU, where each step costs a launch, inference
+ * also puts a sum where its residual lies and an activation where its argument does, so that the
+ * product before makes them.
  */
 final class Activations implements AutoCloseable {
   /**
@@ -16,7 +20,9 @@ final class Activations implements AutoCloseable {
    * middle} (N, D) after its output projection and residual; {@code logSumExp} (N, H); {@code up}
    * (N, M or, with a gate, 2M) before and {@code active} (N, M) after the activation; {@code mlp}
    * (N, D) what the MLP gives; {@code sum} (N, D) with the residual around it; {@code out} (N, D).
-   * In the post-norm style {@code norm2} is {@code out}, in the others {@code sum} is.
+   * In the post-norm style {@code norm2} is {@code out}, in the others {@code sum} is. Of a joined
+   * one {@code middle} is the attention's residual, {@code sum} the MLP's, and {@code active} is
+   * {@code up} where there is no gate.
    */
   record Block(
       Buffer in,
@@ -60,7 +66,7 @@ final class Activations implements AutoCloseable {
   Activations(Kernels kernels, ModelConfig config, int maxRows, boolean training) {
     long n = maxRows;
     long d = config.width();
-    boolean post = config.style() == BlockStyle.POST_LN;
+    boolean joined = !training && !kernels.usesHostMemory();
     int sets = training ? config.layers() : 1;
     long perBlock = n * (9 * d + config.upWidth() + config.feedForward() + config.heads() + 4);
     memory = kernels.allocate(DType.F32, sets * perBlock + n * (3 * d + 4));
@@ -76,30 +82,81 @@ final class Activations implements AutoCloseable {
         continue;
       }
       Buffer out = training ? take(n * d) : in;
-      Buffer other = take(n * d);
-      blocks[i] =
-          new Block(
-              in,
-              take(n * d),
-              take(n),
-              take(n),
-              take(3 * n * d),
-              take(n * d),
-              take(n * config.heads()),
-              take(n * d),
-              post ? out : other,
-              take(n),
-              take(n),
-              take(n * config.upWidth()),
-              take(n * config.feedForward()),
-              take(n * d),
-              post ? other : out,
-              out);
+      blocks[i] = block(config, n, joined, in, out);
       in = out;
     }
     hidden = config.wiring().finalNorm() ? take(n * d) : in;
     mean = take(n);
     rstd = take(n);
+  }
+
+  private Block block(ModelConfig config, long n, boolean joined, Buffer in, Buffer out) {
+    long d = config.width();
+    boolean post = config.style() == BlockStyle.POST_LN;
+    boolean sasrec = config.style() == BlockStyle.SASREC;
+    boolean gated = config.upWidth() != config.feedForward();
+    Buffer norm1 = take(n * d);
+    Buffer other = joined && post ? norm1 : joined && sasrec ? out : take(n * d);
+    Buffer active = take(n * config.feedForward());
+    return new Block(
+        in,
+        norm1,
+        take(n),
+        take(n),
+        take(3 * n * d),
+        take(n * d),
+        take(n * config.heads()),
+        !joined ? take(n * d) : sasrec ? norm1 : in,
+        post ? out : other,
+        take(n),
+        take(n),
+        joined && !gated ? active : take(n * config.upWidth()),
+        active,
+        take(n * d),
+        post ? other : out,
+        out);
+  }
+
+  /** A view of the last {@code n} rows of another, which holds {@code rows}; it owns nothing. */
+  Activations(Activations all, ModelConfig config, long rows, long n) {
+    memory = null;
+    embedded = last(all.embedded, rows, n);
+    summed = last(all.summed, rows, n);
+    embeddedMean = last(all.embeddedMean, rows, n);
+    embeddedRstd = last(all.embeddedRstd, rows, n);
+    blocks = new Block[config.layers()];
+    IdentityHashMap<Buffer, Buffer> views = new IdentityHashMap<>();
+    UnaryOperator<Buffer> view = b -> views.computeIfAbsent(b, of -> last(of, rows, n));
+    for (int i = 0; i < blocks.length; i++) {
+      Block b = all.blocks[i];
+      blocks[i] =
+          new Block(
+              view.apply(b.in),
+              view.apply(b.norm1),
+              view.apply(b.mean1),
+              view.apply(b.rstd1),
+              view.apply(b.qkv),
+              view.apply(b.attention),
+              view.apply(b.logSumExp),
+              view.apply(b.middle),
+              view.apply(b.norm2),
+              view.apply(b.mean2),
+              view.apply(b.rstd2),
+              view.apply(b.up),
+              view.apply(b.active),
+              view.apply(b.mlp),
+              view.apply(b.sum),
+              view.apply(b.out));
+    }
+    hidden = last(all.hidden, rows, n);
+    mean = last(all.mean, rows, n);
+    rstd = last(all.rstd, rows, n);
+  }
+
+  /** The last {@code n} of the rows of a buffer. */
+  static Buffer last(Buffer buffer, long rows, long n) {
+    long width = buffer.count() / rows;
+    return buffer.slice((rows - n) * width, n * width);
   }
 
   private Buffer take(long count) {
@@ -110,6 +167,8 @@ final class Activations implements AutoCloseable {
 
   @Override
   public void close() {
-    memory.close();
+    if (memory != null) {
+      memory.close();
+    }
   }
 }

@@ -25,30 +25,11 @@ public final class Batch implements AutoCloseable {
   private final Buffer lastRowBuffer;
   private final Buffer memory;
 
-  /** Of a window: what {@link #send} copies to the device. */
-  private final Buffer window;
-
   private int sequences;
   private int rows;
 
   /** An empty batch with room for so many sequences, and so many rows over all of them. */
   public Batch(Kernels kernels, int maxSequences, int maxRows) {
-    this(kernels, maxSequences, maxRows, false);
-  }
-
-  /**
-   * A batch for work that is {@linkplain Kernels#record recorded}: one history, by {@link #set} and
-   * {@link #send}, in as many rows as it may be long at most. The rows after its last item are of
-   * padding; in a causal model, whose positions count from the first item, nothing before sees
-   * them.
-   */
-  public static Batch window(Kernels kernels, int maxRows) {
-    Batch batch = new Batch(kernels, 1, maxRows, true);
-    batch.place(maxRows);
-    return batch;
-  }
-
-  private Batch(Kernels kernels, int maxSequences, int maxRows, boolean window) {
     this.maxSequences = maxSequences;
     this.maxRows = maxRows;
     items = new int[maxRows];
@@ -57,34 +38,11 @@ public final class Batch implements AutoCloseable {
     offsets = new int[maxSequences + 1];
     lastRows = new int[maxSequences];
     memory = kernels.allocate(DType.I32, 3L * maxRows + 2L * maxSequences + 1);
-    this.window = window ? kernels.allocateOnHost(DType.I32, memory.count()) : null;
     itemBuffer = memory.slice(0, maxRows);
     targetBuffer = memory.slice(maxRows, maxRows);
     positionBuffer = memory.slice(2L * maxRows, maxRows);
     offsetBuffer = memory.slice(3L * maxRows, maxSequences + 1L);
     lastRowBuffer = memory.slice(3L * maxRows + maxSequences + 1, maxSequences);
-  }
-
-  /**
-   * Sets the history of a {@link #window} to {@code source[from .. from + n - 1]}, n at least 1,
-   * oldest first. What was sent before must have arrived.
-   */
-  public void set(int[] source, int from, int n) {
-    java.util.Arrays.fill(items, n, maxRows, 0);
-    System.arraycopy(source, from, items, 0, n);
-    for (int i = 0; i < maxRows; i++) {
-      positions[i] = i;
-    }
-    lastRows[0] = n - 1;
-    window.put(0, items, 0, maxRows);
-    window.put(2L * maxRows, positions, 0, maxRows);
-    window.put(3L * maxRows, offsets, 0, 2);
-    window.put(3L * maxRows + 2, lastRows, 0, 1);
-  }
-
-  /** Copies a {@link #window} to the device; may be recorded. */
-  public void send() {
-    memory.copyFrom(window);
   }
 
   /** Empties it. */
@@ -153,9 +111,6 @@ public final class Batch implements AutoCloseable {
 
   @Override
   public void close() {
-    if (window != null) {
-      window.close();
-    }
     memory.close();
   }
 
@@ -180,9 +135,6 @@ public final class Batch implements AutoCloseable {
    * model with {@link Padding}, so that the last item stands at T - 1.
    */
   Buffer positions(ModelConfig config) {
-    if (window != null) {
-      return positionBuffer;
-    }
     boolean fromEnd = config.wiring().padding() != Padding.NONE;
     for (int b = 0; b < sequences; b++) {
       int length = offsets[b + 1] - offsets[b];
@@ -200,7 +152,7 @@ public final class Batch implements AutoCloseable {
   }
 
   /** The last row of each sequence, (B) int32. */
-  public Buffer lastRows() {
+  Buffer lastRows() {
     return lastRowBuffer;
   }
 

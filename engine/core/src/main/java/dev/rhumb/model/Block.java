@@ -4,8 +4,9 @@ import dev.rhumb.kernels.Buffer;
 
 /**
  * One block in one pass: its parameters, its workspace, and how it is wired, forward and backward
- * side by side. The forward pass has two parts, around what the MLP gives; the first has two of its
- * own, around its keys and values, for those who run one item at a time.
+ * side by side. The forward pass has two parts, around the MLP's activations; the first has two of
+ * its own, around its keys and values, for those who run one item at a time; the second two around
+ * what the MLP gives, for those who read or edit that.
  */
 abstract class Block {
   /** Streams of dropout masks that one step of training may use. */
@@ -83,20 +84,49 @@ abstract class Block {
     };
   }
 
-  /** From the block's input to what its MLP gives. */
-  abstract void toMlp();
+  /** The whole block. */
+  final void run() {
+    toActive();
+    fromActive();
+  }
 
-  /** The first part of {@link #toMlp}, up to keys and values: they are in {@code qkv} then. */
+  /** From the block's input to its MLP's activations. */
+  abstract void toActive();
+
+  /** The first part of {@link #toActive}, up to keys and values: they are in {@code qkv} then. */
   abstract void toKeys();
 
-  /** What is left of {@link #toMlp} after {@link #toKeys}. */
+  /** What is left of {@link #toActive} after {@link #toKeys}. */
   abstract void fromKeys();
 
+  /** From the MLP's activations to the block's output. */
+  final void fromActive() {
+    if (residual() == a.sum()) {
+      steps.linearBeside(residual(), a.active(), p.down(), a.sum());
+      fromSum();
+    } else {
+      toMlp();
+      fromMlp();
+    }
+  }
+
+  /** From the MLP's activations to what the MLP gives. */
+  final void toMlp() {
+    steps.linear(a.active(), p.down(), a.mlp());
+    dropDown(a.mlp());
+  }
+
   /** From what the MLP gives to the block's output. */
-  abstract void fromMlp();
+  final void fromMlp() {
+    steps.add(residual(), a.mlp(), a.sum());
+    fromSum();
+  }
 
   /** What {@link #fromMlp} adds the MLP's part to, (N, D). */
   abstract Buffer residual();
+
+  /** From the sum of both to the block's output, where that is not the sum. */
+  void fromSum() {}
 
   /** From the gradient in the output to that in the input; {@code g} adds the parameters' own. */
   abstract void backward(Deltas delta, Parameters.Block g, AttentionBackward attention);

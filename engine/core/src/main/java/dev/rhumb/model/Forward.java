@@ -74,8 +74,7 @@ final class Forward implements AutoCloseable {
   /** Runs the blocks from one on up to, not including, another. */
   void blocks(int from, int to) {
     for (int i = from; i < to; i++) {
-      blocks[i].toMlp();
-      blocks[i].fromMlp();
+      blocks[i].run();
     }
   }
 

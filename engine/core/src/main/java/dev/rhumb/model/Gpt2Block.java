@@ -15,7 +15,7 @@ final class Gpt2Block extends Block {
   }
 
   @Override
-  void toMlp() {
+  void toActive() {
     steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
     steps.linear(a.norm1(), p.in(), a.qkv());
     fromQueries();
@@ -35,19 +35,12 @@ final class Gpt2Block extends Block {
 
   private void fromQueries() {
     attend();
-    steps.linear(a.attention(), p.out(), a.middle());
+    steps.linearBeside(a.in(), a.attention(), p.out(), a.middle());
     dropProjection(a.middle());
-    steps.add(a.in(), a.middle(), a.middle());
+    steps.addResidual(a.in(), a.middle());
     steps.norm(a.middle(), p.norm2(), a.norm2(), a.mean2(), a.rstd2());
-    steps.linear(a.norm2(), p.up(), a.up());
+    steps.linearUp(a.norm2(), p.up(), a.up(), a.active());
     steps.activate(a.up(), a.active());
-    steps.linear(a.active(), p.down(), a.mlp());
-    dropDown(a.mlp());
-  }
-
-  @Override
-  void fromMlp() {
-    steps.add(a.middle(), a.mlp(), a.out());
   }
 
   @Override

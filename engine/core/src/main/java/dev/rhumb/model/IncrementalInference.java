@@ -139,7 +139,7 @@ public final class IncrementalInference implements AutoCloseable {
       keep(i, rows[i]);
       if (i < keys.length - 1) {
         block.fromKeys();
-        block.fromMlp();
+        block.fromActive();
       }
     }
     whole = false;
@@ -150,7 +150,7 @@ public final class IncrementalInference implements AutoCloseable {
     if (!whole) {
       Block last = forward.blocks[keys.length - 1];
       last.fromKeys();
-      last.fromMlp();
+      last.fromActive();
       forward.finalNorm();
       whole = true;
     }
@@ -235,7 +235,7 @@ public final class IncrementalInference implements AutoCloseable {
     keep(i, editedRow);
     block.fromKeys();
     keep(i, keptRow);
-    block.fromMlp();
+    block.fromActive();
   }
 
   private void keep(int i, Row row) {

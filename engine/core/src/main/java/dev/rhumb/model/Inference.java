@@ -82,7 +82,10 @@ public final class Inference implements AutoCloseable {
     forward.blocks(0, site.kind() == Site.Kind.LAST ? model.config().layers() : site.block());
     switch (site.kind()) {
       case BLOCK -> forward.blocks(site.block(), site.block() + 1);
-      case MLP -> forward.blocks[site.block()].toMlp();
+      case MLP -> {
+        forward.blocks[site.block()].toActive();
+        forward.blocks[site.block()].toMlp();
+      }
       case LAST -> forward.finalNorm();
     }
   }
@@ -165,7 +168,7 @@ public final class Inference implements AutoCloseable {
     ending.steps.rows = n;
     ending.steps.positions = lastPositions;
     end.fromKeys();
-    end.fromMlp();
+    end.fromActive();
     ending.finalNorm();
     lastOnly = true;
   }

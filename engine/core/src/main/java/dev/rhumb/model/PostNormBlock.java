@@ -15,7 +15,7 @@ final class PostNormBlock extends Block {
   }
 
   @Override
-  void toMlp() {
+  void toActive() {
     steps.linear(a.in(), p.in(), a.qkv());
     fromQueries();
   }
@@ -33,19 +33,16 @@ final class PostNormBlock extends Block {
 
   private void fromQueries() {
     attend();
-    steps.linear(a.attention(), p.out(), a.middle());
+    steps.linearBeside(a.in(), a.attention(), p.out(), a.middle());
     dropProjection(a.middle());
-    steps.add(a.in(), a.middle(), a.middle());
+    steps.addResidual(a.in(), a.middle());
     steps.norm(a.middle(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
-    steps.linear(a.norm1(), p.up(), a.up());
+    steps.linearUp(a.norm1(), p.up(), a.up(), a.active());
     steps.activate(a.up(), a.active());
-    steps.linear(a.active(), p.down(), a.mlp());
-    dropDown(a.mlp());
   }
 
   @Override
-  void fromMlp() {
-    steps.add(a.norm1(), a.mlp(), a.sum());
+  void fromSum() {
     steps.norm(a.sum(), p.norm2(), a.out(), a.mean2(), a.rstd2());
   }
 

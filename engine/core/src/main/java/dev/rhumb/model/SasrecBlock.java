@@ -18,7 +18,7 @@ final class SasrecBlock extends Block {
   }
 
   @Override
-  void toMlp() {
+  void toActive() {
     toKeys();
     fromKeys();
   }
@@ -34,19 +34,12 @@ final class SasrecBlock extends Block {
     steps.norm(a.in(), p.norm1(), a.norm1(), a.mean1(), a.rstd1());
     query(a.norm1());
     attend();
-    steps.linear(a.attention(), p.out(), a.middle());
-    steps.add(a.norm1(), a.middle(), a.middle());
+    steps.linearBeside(a.norm1(), a.attention(), p.out(), a.middle());
+    steps.addResidual(a.norm1(), a.middle());
     steps.norm(a.middle(), p.norm2(), a.norm2(), a.mean2(), a.rstd2());
-    steps.linear(a.norm2(), p.up(), a.up());
+    steps.linearUp(a.norm2(), p.up(), a.up(), a.active());
     dropUp(a.up());
     steps.activate(a.up(), a.active());
-    steps.linear(a.active(), p.down(), a.mlp());
-    dropDown(a.mlp());
-  }
-
-  @Override
-  void fromMlp() {
-    steps.add(a.norm2(), a.mlp(), a.out());
   }
 
   @Override

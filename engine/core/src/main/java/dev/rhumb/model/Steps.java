@@ -88,6 +88,35 @@ final class Steps implements AutoCloseable {
   }
 
   void linear(Buffer x, Linear layer, Buffer y, long yStride) {
+    linear(x, layer, 0, y, yStride, Activation.NONE);
+  }
+
+  /**
+   * y = x weight^T + bias, beside a residual: added to it where y is the residual itself, and {@link
+   * #addResidual} then has nothing left to do.
+   */
+  void linearBeside(Buffer residual, Buffer x, Linear layer, Buffer y) {
+    linear(x, layer, residual == y ? 1 : 0, y, layer.outputs(), Activation.NONE);
+  }
+
+  /** y (N, D) = y + residual, where {@link #linearBeside} has not done it. */
+  void addResidual(Buffer residual, Buffer y) {
+    if (residual != y) {
+      add(residual, y, y);
+    }
+  }
+
+  /**
+   * up (N, M) = x weight^T + bias; its activation too where the activated has no place of its own,
+   * and {@link #activate} then has nothing left to do.
+   */
+  void linearUp(Buffer x, Linear layer, Buffer up, Buffer active) {
+    Activation activation = up == active ? config.wiring().activation() : Activation.NONE;
+    linear(x, layer, 0, up, layer.outputs(), activation);
+  }
+
+  private void linear(
+      Buffer x, Linear layer, float beta, Buffer y, long yStride, Activation activation) {
     long inputs = layer.inputs();
     dense.gemm(
         false,
@@ -100,11 +129,11 @@ final class Steps implements AutoCloseable {
         inputs,
         layer.weight(),
         inputs,
-        0,
+        beta,
         y,
         yStride,
         layer.bias(),
-        Activation.NONE);
+        activation);
   }
 
   /** dx = beta dx + dy weight; the gradient's weight adds dy^T x, its bias the sums of dy. */
@@ -186,9 +215,11 @@ final class Steps implements AutoCloseable {
     dense.add(rows * d, 1, a, 1, b, y);
   }
 
-  /** y (N, M) = act(x). */
+  /** y (N, M) = act(x); where x is y, {@link #linearUp} has done it. */
   void activate(Buffer x, Buffer y) {
-    layers.activation(config.wiring().activation(), rows * config.feedForward(), x, y);
+    if (x != y) {
+      layers.activation(config.wiring().activation(), rows * config.feedForward(), x, y);
+    }
   }
 
   void activateBackward(Buffer x, Buffer dy, Buffer dx) {

@@ -10,12 +10,16 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
 
 /**
  * Answers the requests of many threads together: the first that comes waits for others, no longer
  * than a budget, and all that are there by then, or as many as fit, are one call of a {@link
  * BatchRecommender}. On a GPU, where a call costs nearly the same for one history as for hundreds,
  * it multiplies what a device serves.
+ *
+ * <p>The budget counts from when a request comes: under load, what has waited that long behind other
+ * calls goes at once, with all that is there.
  *
  * <p>Requests of the same steering share their pass; each different one in a batch adds a pass. A
  * request that is refused fails alone.
@@ -27,17 +31,24 @@ public final class RequestBatcher implements AutoCloseable {
   private final int k;
   private final int most;
   private final long budget;
-  private final Recommender recommender;
+  private final LongSupplier clock;
   private final BatchRecommender batch;
   private final LinkedBlockingQueue<Pending> waiting = new LinkedBlockingQueue<>();
   private final Thread worker;
   private boolean closed;
 
+  /**
+   * @param came when, in the clock's nanoseconds
+   */
   private record Pending(
-      int[] history, Steering steering, Filter filter, CompletableFuture<Recommendations> answer) {}
+      int[] history,
+      Steering steering,
+      Filter filter,
+      long came,
+      CompletableFuture<Recommendations> answer) {}
 
   /** What ends the worker: nothing comes after it. */
-  private static final Pending END = new Pending(null, null, null, null);
+  private static final Pending END = new Pending(null, null, null, 0, null);
 
   /**
    * Starts it.
@@ -49,12 +60,23 @@ public final class RequestBatcher implements AutoCloseable {
    * @throws IllegalArgumentException when a number is out of bounds
    */
   public RequestBatcher(Recommender recommender, int k, int most, int threads, Duration budget) {
+    this(recommender, k, most, threads, budget, System::nanoTime);
+  }
+
+  /** The same by another clock, of nanoseconds. */
+  RequestBatcher(
+      Recommender recommender,
+      int k,
+      int most,
+      int threads,
+      Duration budget,
+      LongSupplier clock) {
     TopItems.requireCount(k, recommender.model().config().items());
     if (budget.isNegative()) {
       throw new IllegalArgumentException("a budget of " + budget + " is negative");
     }
-    this.recommender = recommender;
     this.k = k;
+    this.clock = clock;
     this.most = most;
     this.budget = budget.toNanos();
     batch = recommender.newBatch(most, threads);
@@ -72,7 +94,9 @@ public final class RequestBatcher implements AutoCloseable {
   public CompletableFuture<Recommendations> recommend(
       int[] history, Steering steering, Filter filter) {
     Objects.requireNonNull(filter, "filter");
-    Pending request = new Pending(history.clone(), steering, filter, new CompletableFuture<>());
+    Pending request =
+        new Pending(
+            history.clone(), steering, filter, clock.getAsLong(), new CompletableFuture<>());
     synchronized (this) {
       if (closed) {
         throw new IllegalStateException("the batcher is closed");
@@ -97,13 +121,13 @@ public final class RequestBatcher implements AutoCloseable {
   /** Waits for requests that go together; false at the end. */
   private boolean gather(List<Pending> together) {
     Pending next = taken(Long.MAX_VALUE);
-    long until = System.nanoTime() + budget;
+    long until = next.came + budget;
     while (next != null && next != END) {
       together.add(next);
       if (together.size() == most) {
         return true;
       }
-      next = taken(until - System.nanoTime());
+      next = taken(until - clock.getAsLong());
     }
     if (next == END) {
       waiting.add(END);
@@ -152,11 +176,6 @@ public final class RequestBatcher implements AutoCloseable {
     } catch (RuntimeException | Error e) {
       added.forEach(request -> request.answer.completeExceptionally(e));
     }
-  }
-
-  /** Which backend answers, in one line. */
-  public String describe() {
-    return recommender.describe();
   }
 
   /** Refuses new requests, answers those that wait, and frees its memory. */

@@ -2,12 +2,8 @@ package dev.rhumb.serve;
 
 import dev.rhumb.data.Attributes;
 import dev.rhumb.jfr.Events;
-import dev.rhumb.kernels.Buffer;
-import dev.rhumb.kernels.DType;
-import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Sae;
-import dev.rhumb.model.IncrementalInference;
 import dev.rhumb.model.Model;
 import dev.rhumb.model.Padding;
 import dev.rhumb.sae.SparseAutoencoder;
@@ -30,6 +26,10 @@ import java.util.Arrays;
  * it costs one position from the site on; at all positions the window is run anew, in a workspace
  * that the first such request plans.
  *
+ * <p>On a GPU, where launches count rather than positions, the whole window is run for every answer,
+ * as one recording (a CUDA graph), and an appended item costs nothing. Windows and lists are the
+ * same. Steering at all positions, and a model with padding, go operation by operation there.
+ *
  * <p>A request makes no garbage and takes no lock, after {@link #warmUp} and while k, the number of
  * edits and the items denied are no more than before; a history that outgrows 2 T items, or a power
  * of two times that, copies itself into twice the room. A {@link Dose} makes a few small objects.
@@ -48,15 +48,8 @@ public final class Session implements AutoCloseable {
   private final Kernels kernels;
   private final Model model;
   private final SparseAutoencoder sae;
-  private final boolean padded;
-  private IncrementalInference inference;
-  private IncrementalInference next;
-  private final TopItems top;
+  private final SessionPath path;
   private final Recommendations answer;
-  private final EditTable table = new EditTable(16);
-  private final Buffer editedState;
-  private final Buffer indices;
-  private final Buffer activations;
   private final int[] listed;
   private final float[] listedValues;
   private final Turn turn = new Turn("session", this::free);
@@ -69,16 +62,15 @@ public final class Session implements AutoCloseable {
     this.kernels = kernels;
     model = recommender.model();
     sae = recommender.sae();
-    padded = model.config().wiring().padding() != Padding.NONE;
-    inference = new IncrementalInference(kernels, model);
-    next = padded ? null : new IncrementalInference(kernels, model);
-    answer = new Recommendations(recommender.catalogue());
     history = new int[Math.max(64, 2 * model.config().maxLength())];
-    top = new TopItems(kernels, model, recommender.compressed(), history.length);
+    boolean recorded =
+        !kernels.usesHostMemory() && model.config().wiring().padding() == Padding.NONE;
+    path =
+        recorded
+            ? new RecordedPath(recommender, kernels)
+            : new KeptPath(recommender, kernels, history.length);
+    answer = new Recommendations(recommender.catalogue());
     int kept = sae == null ? 0 : sae.kept();
-    editedState = kernels.allocate(DType.F32, model.config().width());
-    indices = kernels.allocate(DType.I32, kept);
-    activations = kernels.allocate(DType.F32, kept);
     listed = new int[kept];
     listedValues = new float[kept];
   }
@@ -111,48 +103,7 @@ public final class Session implements AutoCloseable {
       history = Arrays.copyOf(history, 2 * length);
     }
     history[length++] = item;
-    int t = model.config().maxLength();
-    if (padded) {
-      takePadded(item, t);
-      return;
-    }
-    if (inference.length() == t) {
-      IncrementalInference full = inference;
-      inference = next;
-      next = full;
-      next.clear();
-    }
-    inference.append(item);
-    runAhead(t);
-  }
-
-  /** A window of the newest T items: all are run anew when an answer is asked for. */
-  private void takePadded(int item, int t) {
-    if (inference.length() == t) {
-      inference.clear();
-      for (int i = length - t; i < length - 1; i++) {
-        inference.append(history[i]);
-      }
-    }
-    inference.append(item);
-  }
-
-  /**
-   * Runs items of the next window: what it lacks, spread evenly over the items that this one still
-   * takes: at most three with each.
-   */
-  private void runAhead(int t) {
-    if (inference.length() > t / 2) {
-      int kept = t * 3 / 4;
-      int known = inference.length() - (t - kept);
-      int first = length - known;
-      int lacking = kept - next.length();
-      int toCome = t - inference.length() + 1;
-      int due = Math.min(known, next.length() + (lacking + toCome - 1) / toCome);
-      for (int i = next.length(); i < due; i++) {
-        next.append(history[first + i]);
-      }
-    }
+    path.append(history, length);
   }
 
   /**
@@ -181,10 +132,7 @@ public final class Session implements AutoCloseable {
 
   private void forget() {
     length = 0;
-    inference.clear();
-    if (next != null) {
-      next.clear();
-    }
+    path.clear();
   }
 
   /** Items in the history. */
@@ -194,7 +142,7 @@ public final class Session implements AutoCloseable {
 
   /** The newest items of the history that the model sees. */
   public int window() {
-    return inference.length();
+    return path.window();
   }
 
   /**
@@ -219,8 +167,8 @@ public final class Session implements AutoCloseable {
     try {
       requireHistory();
       Events.Request event = Events.beginRequest();
-      top.find(inference.hidden(), k, history, length, filter, answer);
-      Events.end(event, inference.length(), k, -1);
+      path.recommend(history, length, null, filter, k, answer);
+      Events.end(event, path.window(), k, -1);
       return answer;
     } finally {
       turn.exit();
@@ -319,9 +267,8 @@ public final class Session implements AutoCloseable {
   }
 
   private int strongest(int[] features, float[] values) {
-    recommender.requireSae().encode(kernels, 1, inference.state(sae.site()), indices, activations);
-    indices.get(0, listed, 0, listed.length);
-    activations.get(0, listedValues, 0, listed.length);
+    recommender.requireSae();
+    path.features(history, length, listed, listedValues);
     int most = Math.min(features.length, values.length);
     int fired = 0;
     for (int i = 0; i < listed.length && listed[i] != Sae.END; i++) {
@@ -355,7 +302,8 @@ public final class Session implements AutoCloseable {
    * and steered answers, filters, features. It is done when for half a second no request has made
    * garbage and requests have not become faster; that takes one to a few seconds on an idle
    * machine, a minute at most. Compiled code is the process's: one session's warm-up does for all.
-   * The history must be empty.
+   * On a GPU a few requests do, which make the recordings: each session has its own. The history
+   * must be empty.
    *
    * @param k of requests
    * @param steering what requests will ask for, or null
@@ -366,57 +314,55 @@ public final class Session implements AutoCloseable {
     }
     // Past a full window and the room of a short history, where that does not take too long.
     int appended = Math.min(2 * model.config().maxLength() + 2, WARM_ITEMS);
-    int step = Math.ceilDiv(appended, WARM_ANSWERS);
+    boolean compiled = kernels.usesHostMemory();
+    int step = compiled ? Math.ceilDiv(appended, WARM_ANSWERS) : appended - 1;
     int items = model.config().items();
     int[] strongest = new int[listed.length];
     float[] values = new float[listed.length];
     Filter deny = Filter.deny(1);
     Filter allow = Filter.allow(1, items);
-    try {
-      WarmUp.run(
-          () -> {
-            clear();
-            for (int i = 0; i < appended; i++) {
-              append(1 + i % items);
-              if (i % step == 0) {
-                recommend(k);
-                recommend(k, deny);
-                recommend(k, allow);
-                if (sae != null) {
-                  features(strongest, values);
-                }
-                if (steering != null) {
-                  recommend(k, steering);
-                }
+    Runnable history =
+        () -> {
+          clear();
+          for (int i = 0; i < appended; i++) {
+            append(1 + i % items);
+            if (i % step == 0) {
+              recommend(k);
+              recommend(k, deny);
+              recommend(k, allow);
+              if (sae != null) {
+                features(strongest, values);
+              }
+              if (steering != null) {
+                recommend(k, steering);
               }
             }
-          },
-          Math.ceilDiv(appended, step));
+          }
+        };
+    try {
+      if (compiled) {
+        WarmUp.run(history, Math.ceilDiv(appended, step));
+      } else {
+        history.run();
+      }
     } finally {
       clear();
     }
   }
 
-  /** The last position's hidden state after the final norm, (D), with steering. */
-  private Buffer steered(Steering steering) {
+  private Recommendations steered(int k, Steering steering, Filter filter) {
+    Events.Request event = Events.beginRequest();
     recommender.requireSae().requireFits(model.config());
     steering.requireIn(sae.features());
     if (steering.positions() == Steering.Positions.ALL) {
       if (everywhere == null) {
-        everywhere = new SteeredWindow(kernels, model, sae);
+        everywhere = new SteeredWindow(recommender, kernels, history.length);
       }
-      return everywhere.run(history, length - inference.length(), inference.length(), steering);
+      everywhere.recommend(history, length, path.window(), steering, filter, k, answer);
+    } else {
+      path.recommend(history, length, steering, filter, k, answer);
     }
-    steering.fill(table);
-    Buffer state = inference.state(sae.site());
-    sae.steer(kernels, 1, state, table, editedState, indices, activations);
-    return inference.finish(sae.site(), editedState);
-  }
-
-  private Recommendations steered(int k, Steering steering, Filter filter) {
-    Events.Request event = Events.beginRequest();
-    top.find(steered(steering), k, history, length, filter, answer);
-    Events.end(event, inference.length(), k, steering.edits().size());
+    Events.end(event, path.window(), k, steering.edits().size());
     return answer;
   }
 
@@ -436,14 +382,7 @@ public final class Session implements AutoCloseable {
   }
 
   private void free() {
-    inference.close();
-    if (next != null) {
-      next.close();
-    }
-    top.close();
-    editedState.close();
-    indices.close();
-    activations.close();
+    path.close();
     if (everywhere != null) {
       everywhere.close();
     }

@@ -1,47 +1,59 @@
 package dev.rhumb.serve;
 
-import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.model.Batch;
 import dev.rhumb.model.Inference;
 import dev.rhumb.model.Model;
-import dev.rhumb.sae.SparseAutoencoder;
 import dev.rhumb.steer.Steering;
 import dev.rhumb.steer.SteeringEdit;
 import java.util.List;
 
 /**
- * A session's window run whole, with steering at all of its positions.
+ * A session's window run whole, with steering at all of its positions, and the catalogue after it.
  *
- * <p>Ownership: owns its workspace; not the model, the autoencoder or the kernels. Threads: one at
+ * <p>Ownership: owns its workspace; not the recommender's model or the kernels. Threads: one at
  * a time.
  */
 final class SteeredWindow implements AutoCloseable {
   private final Batch batch;
   private final Inference inference;
   private final SteeringEdit edit;
+  private final TopItems top;
 
-  SteeredWindow(Kernels kernels, Model model, SparseAutoencoder sae) {
+  /**
+   * @param excluded how many items there will be to leave out, about
+   */
+  SteeredWindow(Recommender recommender, Kernels kernels, int excluded) {
+    Model model = recommender.model();
     int t = model.config().maxLength();
     batch = new Batch(kernels, 1, t);
     inference = new Inference(kernels, model, 1, t);
-    edit = new SteeringEdit(kernels, sae, Steering.of(List.of()));
+    edit = new SteeringEdit(kernels, recommender.sae(), Steering.of(List.of()));
+    top = new TopItems(kernels, model, recommender.compressed(), excluded);
   }
 
   /**
-   * Runs the {@code n} items of a history from {@code from} on.
+   * The best {@code k} unseen items that pass a filter.
    *
-   * @return the last position's hidden state after the final norm, (D), until the next call
+   * @param window the newest items of the history, that the model sees
+   * @param answer set
    */
-  Buffer run(int[] history, int from, int n, Steering steering) {
+  void recommend(
+      int[] history,
+      int length,
+      int window,
+      Steering steering,
+      Filter filter,
+      int k,
+      Recommendations answer) {
     edit.take(steering);
     batch.clear();
-    batch.add(history, from, n);
+    batch.add(history, length - window, window);
     batch.seal();
     inference.runTo(edit.site(), batch);
     edit.apply(batch, inference.state());
     inference.finishLast();
-    return inference.lastHidden();
+    top.find(inference.lastHidden(), k, history, length, filter, answer);
   }
 
   @Override
@@ -49,5 +61,6 @@ final class SteeredWindow implements AutoCloseable {
     batch.close();
     inference.close();
     edit.close();
+    top.close();
   }
 }

@@ -1,5 +1,6 @@
 package dev.rhumb.serve;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -15,6 +16,7 @@ import dev.rhumb.kernels.Backend;
 import dev.rhumb.kernels.BackendReport;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.DType;
+import dev.rhumb.kernels.EditTable;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
 import dev.rhumb.model.BlockStyle;
@@ -42,6 +44,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * The engine on the CUDA backend: here under its emulation on the CPU, where no GPU is. What it
@@ -122,6 +126,141 @@ class CudaBackendTest {
           assertSame(expected.recommend(5, steering), batch.recommend(5, steering).get(1));
         }
       }
+    }
+  }
+
+  /**
+   * What a request costs a GPU, in kernels and copies: each some microseconds, whatever it does.
+   * Fewer is better; nobody should add one unknowingly.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "SASREC,block 0,22,25",
+    "SASREC,mlp 1,22,26",
+    "SASREC,last,22,25",
+    "GPT2,block 0,21,24",
+    "POST_LN,block 1,21,24",
+    "MODERN,block 0,25,28"
+  })
+  void aRequestIsOneGraphOfFewNodesAndOneWait(
+      BlockStyle style, String where, long plain, long steered) {
+    Site site = Site.parse(where);
+    Path folder = temporary.resolve("model");
+    ModelConfig config = new ModelConfig(style, 300, 64, 2, 2, 200, 64, 0.1f, 1e-5f);
+    RandomFolder.write(
+        folder, config, kernels -> new SparseAutoencoder(kernels, site, 512, 64, 32, Map.of()));
+    Steering steering = Steering.of(List.of(Edit.add(3, 2)));
+    int[] history = {3, 9, 27};
+    try (Recommender gpu = Recommender.open(folder, site, Backend.CUDA);
+        PreparedRequest request = gpu.prepare(10)) {
+      request.recommend(history, 3);
+      request.recommend(history, 3, steering);
+      long[] before = counters();
+      request.recommend(history, 2);
+      assertArrayEquals(new long[] {1, plain, 1}, since(before));
+      before = counters();
+      request.recommend(history, 1, steering, Filter.deny(4, 5));
+      assertArrayEquals(new long[] {1, steered, 1}, since(before));
+      try (Session session = gpu.newSession()) {
+        session.warmUp(10, steering);
+        before = counters();
+        session.append(3);
+        assertArrayEquals(new long[] {0, 0, 0}, since(before));
+        session.recommend(10, steering);
+        assertArrayEquals(new long[] {1, steered, 1}, since(before));
+      }
+    }
+  }
+
+  private static long[] counters() {
+    return new long[] {
+      Machine.get("graph_launches"), Machine.get("graph_nodes"), Machine.get("waits")
+    };
+  }
+
+  private static long[] since(long[] before) {
+    long[] now = counters();
+    for (int i = 0; i < now.length; i++) {
+      now[i] -= before[i];
+    }
+    return now;
+  }
+
+  @Test
+  void filtersFeaturesAndSteeringEverywhereAnswerAsOnTheCpu() {
+    Path folder = folder();
+    List<Edit> edits = List.of(Edit.add(3, 2), Edit.scale(7, 3));
+    int[] features = new int[6];
+    int[] expectedFeatures = new int[6];
+    float[] values = new float[6];
+    float[] expectedValues = new float[6];
+    try (Recommender cpu = open(Backend.SIMD, folder);
+        Recommender gpu = open(Backend.CUDA, folder);
+        Session expected = cpu.newSession();
+        Session session = gpu.newSession()) {
+      for (int item : new int[] {3, 9, 27, 1, 2, 4, 8, 16, 32, 24, 33, 19, 17, 11}) {
+        expected.append(item);
+        session.append(item);
+        assertEquals(expected.window(), session.window());
+        assertEquals(
+            expected.features(expectedFeatures, expectedValues), session.features(features, values));
+        assertArrayEquals(expectedFeatures, features);
+        assertArrayEquals(expectedValues, values, 1e-4f);
+      }
+      for (int k : new int[] {5, 20, ITEMS, 1}) {
+        for (Filter filter : new Filter[] {Filter.deny(5, 6), Filter.allow(5, 6, 7, 11)}) {
+          assertSame(expected.recommend(k, filter), session.recommend(k, filter));
+          for (EditTable.Stage stage : EditTable.Stage.values()) {
+            for (EditTable.Write write : EditTable.Write.values()) {
+              for (Steering.Positions positions : Steering.Positions.values()) {
+                Steering steering = new Steering(edits, stage, write, positions);
+                assertSame(
+                    expected.recommend(k, steering, filter),
+                    session.recommend(k, steering, filter));
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /** The heap sees nothing of a request, once its path was run often enough to be compiled. */
+  @Test
+  void requestsAllocateNothing() {
+    Path folder = temporary.resolve("model");
+    Site site = new Site(Site.Kind.BLOCK, 0);
+    ModelConfig config = new ModelConfig(BlockStyle.SASREC, ITEMS, 4, 1, 1, 4, 4, 0, 1e-5f);
+    RandomFolder.write(
+        folder, config, kernels -> new SparseAutoencoder(kernels, site, 8, 4, 2, Map.of()));
+    Steering steering = Steering.of(List.of(Edit.add(3, 2), Edit.scale(7, 3)));
+    Filter deny = Filter.deny(5, 6);
+    Filter allow = Filter.allow(5, 6, 7, 11);
+    int[] history = {1, 2, 3, 4, 5, 6};
+    try (Recommender gpu = open(Backend.CUDA, folder);
+        PreparedRequest request = gpu.prepare(2)) {
+      long[] bytes = new long[4];
+      long deadline = System.nanoTime() + 60_000_000_000L;
+      do {
+        java.util.Arrays.fill(bytes, 0);
+        for (int i = 0; i < 200; i++) {
+          int length = 1 + i % 6;
+          long at0 = WarmUp.allocated();
+          request.recommend(history, length);
+          long at1 = WarmUp.allocated();
+          request.recommend(history, length, steering);
+          long at2 = WarmUp.allocated();
+          request.recommend(history, length, deny);
+          long at3 = WarmUp.allocated();
+          request.recommend(history, length, steering, allow);
+          long at4 = WarmUp.allocated();
+          bytes[0] += at1 - at0;
+          bytes[1] += at2 - at1;
+          bytes[2] += at3 - at2;
+          bytes[3] += at4 - at3;
+        }
+      } while (java.util.Arrays.stream(bytes).sum() > 0 && System.nanoTime() < deadline);
+      assertArrayEquals(new long[4], bytes);
     }
   }
 

@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -113,6 +114,44 @@ class PreparedRequestTest {
     }
   }
 
+  @Test
+  void filtersAreThoseOfASession() {
+    Path folder = folder(config(BlockStyle.SASREC), new Site(Site.Kind.BLOCK, 0));
+    int[] most = IntStream.rangeClosed(1, ITEMS).filter(i -> i % 9 != 0).toArray();
+    Filter[] filters = {
+      Filter.none(),
+      Filter.deny(4, 9, 9, 50),
+      Filter.deny(most),
+      Filter.allow(most),
+      Filter.allow(3, 2, 1, 11),
+      Filter.allow(3),
+      Filter.allow(),
+      Filter.deny()
+    };
+    Steering steering = Steering.of(List.of(Edit.add(3, 2), Edit.scale(7, 3)));
+    int[] history = {3, 17, 9, 3};
+    try (Recommender recommender = Recommender.open(folder);
+        Session session = recommender.newSession();
+        PreparedRequest request = recommender.prepare(7)) {
+      for (int item : history) {
+        session.append(item);
+      }
+      for (Filter filter : filters) {
+        assertSame(session.recommend(7, filter), request.recommend(history, 4, filter));
+        assertSame(
+            session.recommend(7, steering, filter),
+            request.recommend(history, 4, steering, filter));
+      }
+      assertEquals(0, request.recommend(history, 4, Filter.allow(3)).count());
+      String message =
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> request.recommend(history, 4, Filter.deny(ITEMS + 1)))
+              .getMessage();
+      assertTrue(message.contains("filter: item 51"), message);
+    }
+  }
+
   private static int[] prefix(int[] history, int n) {
     return java.util.Arrays.stream(history, 0, n).distinct().sorted().toArray();
   }
@@ -121,6 +160,15 @@ class PreparedRequestTest {
   void refusesWhatItCannotAnswer() {
     Path folder = folder(config(BlockStyle.SASREC), new Site(Site.Kind.BLOCK, 0));
     try (Recommender recommender = Recommender.open(folder)) {
+      Steering everywhere = Steering.of(List.of()).at(Steering.Positions.ALL);
+      try (PreparedRequest request = recommender.prepare(3)) {
+        String message =
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> request.recommend(new int[] {1}, 1, everywhere))
+                .getMessage();
+        assertTrue(message.contains("use a session"), message);
+      }
       assertThrows(IllegalArgumentException.class, () -> recommender.prepare(0));
       assertThrows(IllegalArgumentException.class, () -> recommender.prepare(ITEMS + 1));
       PreparedRequest request = recommender.prepare(3);

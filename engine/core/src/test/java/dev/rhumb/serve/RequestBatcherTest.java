@@ -1,8 +1,10 @@
 package dev.rhumb.serve;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.model.BlockStyle;
@@ -19,6 +21,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.function.LongSupplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -115,6 +118,41 @@ class RequestBatcherTest {
       assertInstanceOf(
           IllegalArgumentException.class,
           assertThrows(CompletionException.class, unknown::join).getCause());
+    }
+  }
+
+  /** The worker's clock is past the budget of what has just come: it waits for nothing more. */
+  @Test
+  void theBudgetCountsFromWhenARequestComes() {
+    long budget = Duration.ofMinutes(1).toNanos();
+    try (Recommender recommender = open()) {
+      for (long late : new long[] {budget, 3 * budget}) {
+        Thread here = Thread.currentThread();
+        LongSupplier clock = () -> Thread.currentThread() == here ? 7 : 7 + late;
+        try (RequestBatcher batcher =
+            new RequestBatcher(recommender, 5, 3, 1, Duration.ofNanos(budget), clock)) {
+          var answer = batcher.recommend(new int[] {1, 2}, null, Filter.none());
+          assertEquals(
+              5,
+              assertTimeoutPreemptively(Duration.ofSeconds(30), () -> answer.join()).count());
+        }
+      }
+    }
+  }
+
+  /** While there is budget left, a request waits for others: three that fit go together at once. */
+  @Test
+  void aFullBatchGoesBeforeItsBudget() {
+    try (Recommender recommender = open();
+        RequestBatcher batcher =
+            new RequestBatcher(recommender, 5, 3, 1, Duration.ofMinutes(1), () -> 0)) {
+      List<CompletableFuture<Recommendations>> answers = new ArrayList<>();
+      for (int i = 1; i <= 3; i++) {
+        answers.forEach(answer -> assertFalse(answer.isDone()));
+        answers.add(batcher.recommend(new int[] {i}, null, Filter.none()));
+      }
+      assertTimeoutPreemptively(
+          Duration.ofSeconds(30), () -> answers.forEach(CompletableFuture::join));
     }
   }
 

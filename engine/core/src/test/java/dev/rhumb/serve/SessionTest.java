@@ -75,47 +75,73 @@ class SessionTest {
     return folder;
   }
 
-  /** The top 10 of a history run whole, seen items left out. */
-  private static int[] whole(
-      Path folder, int[] history, int window, Steering steering, float[] scores) {
-    try (Kernels kernels = Kernels.open();
-        ModelFolder opened = ModelFolder.open(kernels, folder);
-        Recommender recommender = Recommender.open(folder);
-        Inference inference = new Inference(kernels, opened.model(), 1, T);
-        Batch batch = new Batch(kernels, 1, T);
-        Buffer seen = kernels.allocate(DType.I32, history.length);
-        Buffer offsets = kernels.allocate(DType.I32, 2);
-        Buffer items = kernels.allocate(DType.I32, 10);
-        Buffer values = kernels.allocate(DType.F32, 10)) {
+  /** Runs histories whole, one after another, and ranks the catalogue without their items. */
+  private static final class Whole implements AutoCloseable {
+    private final Kernels kernels = Kernels.open();
+    private final ModelFolder opened;
+    private final SparseAutoencoder sae;
+    private final Inference inference;
+    private final Batch batch = new Batch(kernels, 1, T);
+    private final Buffer offsets = kernels.allocate(DType.I32, 2);
+    private final Buffer items = kernels.allocate(DType.I32, 10);
+    private final Buffer values = kernels.allocate(DType.F32, 10);
+
+    Whole(Path folder) {
+      opened = ModelFolder.open(kernels, folder);
+      sae =
+          SparseAutoencoder.load(kernels, SparseAutoencoder.folders(folder).getFirst())
+              .requireFits(opened.model().config());
+      inference = new Inference(kernels, opened.model(), 1, T);
+    }
+
+    /** The top 10, and their scores. */
+    int[] top(int[] history, int window, Steering steering, float[] scores) {
+      batch.clear();
       batch.add(history, history.length - window, window);
       batch.seal();
       if (steering == null) {
         inference.run(batch);
       } else {
-        try (SteeringEdit edit = new SteeringEdit(kernels, recommender.sae(), steering)) {
+        try (SteeringEdit edit = new SteeringEdit(kernels, sae, steering)) {
           inference.runTo(edit.site(), batch);
           edit.apply(batch, inference.state());
           inference.finish();
         }
       }
-      seen.put(0, history, 0, history.length);
-      offsets.put(0, new int[] {0, history.length}, 0, 2);
-      kernels
-          .ranking()
-          .topItems(
-              1,
-              D,
-              ITEMS + 1,
-              inference.lastHidden(),
-              D,
-              opened.model().itemTable(),
-              10,
-              offsets,
-              seen,
-              items,
-              values);
-      values.get(0, scores, 0, 10);
-      return items.ints();
+      try (Buffer seen = kernels.allocate(DType.I32, history.length)) {
+        seen.put(0, history, 0, history.length);
+        offsets.put(0, new int[] {0, history.length}, 0, 2);
+        kernels
+            .ranking()
+            .topItems(
+                1,
+                D,
+                ITEMS + 1,
+                inference.lastHidden(),
+                D,
+                opened.model().itemTable(),
+                10,
+                offsets,
+                seen,
+                items,
+                values);
+        values.get(0, scores, 0, 10);
+        return items.ints();
+      }
+    }
+
+    @Override
+    public void close() {
+      for (AutoCloseable each :
+          new AutoCloseable[] {
+            items, values, offsets, batch, inference, sae, opened, kernels
+          }) {
+        try {
+          each.close();
+        } catch (Exception e) {
+          throw new AssertionError(e);
+        }
+      }
     }
   }
 
@@ -159,14 +185,15 @@ class SessionTest {
     // The window starts anew twice.
     int[] history = {3, 9, 27, 31, 2, 50, 8, 14, 22, 5, 17, 40, 33, 1, 20, 44, 6};
     float[] scores = new float[10];
-    try (Recommender recommender = Recommender.open(folder);
+    try (Whole whole = new Whole(folder);
+        Recommender recommender = Recommender.open(folder);
         Session session = recommender.newSession()) {
       for (int n = 1; n <= history.length; n++) {
         session.append(history[n - 1]);
         assertTrue(session.window() <= T && session.window() >= Math.min(n, leastWindow));
         for (Steering steering : steerings) {
           int[] expected =
-              whole(folder, Arrays.copyOf(history, n), session.window(), steering, scores);
+              whole.top(Arrays.copyOf(history, n), session.window(), steering, scores);
           Recommendations answer =
               steering == null ? session.recommend(10) : session.recommend(10, steering);
           assertEquals(10, answer.count());
