@@ -85,8 +85,8 @@ public abstract class Kernels implements AutoCloseable {
    * Records work for running it again: operations of these kernels and copies to and from buffers
    * of {@link #allocateOnHost}, over buffers that stay where they are. Their arguments are those of
    * now; what is to change from run to run stands in buffers, edits of features too ({@link
-   * EditTable#readFrom}). The work runs once or twice while it
-   * is recorded. On the host a run calls it.
+   * EditTable#readFrom}). The work runs once or twice while it is recorded. On the host a run calls
+   * it.
    *
    * @param work the same operations whenever it is called; it neither waits nor allocates
    */

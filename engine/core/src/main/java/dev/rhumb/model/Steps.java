@@ -92,8 +92,8 @@ final class Steps implements AutoCloseable {
   }
 
   /**
-   * y = x weight^T + bias, beside a residual: added to it where y is the residual itself, and {@link
-   * #addResidual} then has nothing left to do.
+   * y = x weight^T + bias, beside a residual: added to it where y is the residual itself, and
+   * {@link #addResidual} then has nothing left to do.
    */
   void linearBeside(Buffer residual, Buffer x, Linear layer, Buffer y) {
     linear(x, layer, residual == y ? 1 : 0, y, layer.outputs(), Activation.NONE);

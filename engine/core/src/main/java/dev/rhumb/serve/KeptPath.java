@@ -113,13 +113,14 @@ final class KeptPath implements SessionPath {
 
   @Override
   public void recommend(
-      int[] history,
-      int length,
-      Steering steering,
-      Filter filter,
-      int k,
-      Recommendations answer) {
-    top.find(steering == null ? inference.hidden() : steered(steering), k, history, length, filter, answer);
+      int[] history, int length, Steering steering, Filter filter, int k, Recommendations answer) {
+    top.find(
+        steering == null ? inference.hidden() : steered(steering),
+        k,
+        history,
+        length,
+        filter,
+        answer);
   }
 
   /** The last position's hidden state after the final norm, (D), with steering. */

@@ -4,8 +4,8 @@ import dev.rhumb.kernels.Kernels;
 import dev.rhumb.steer.Steering;
 
 /**
- * The whole window run for every answer, as a recording: for a GPU, where launches count rather than
- * positions. An appended item is only noted.
+ * The whole window run for every answer, as a recording: for a GPU, where launches count rather
+ * than positions. An appended item is only noted.
  *
  * <p>Ownership: owns its workspace; not the recommender's model or the kernels. Threads: one at a
  * time.
@@ -58,12 +58,7 @@ final class RecordedPath implements SessionPath {
 
   @Override
   public void recommend(
-      int[] history,
-      int length,
-      Steering steering,
-      Filter filter,
-      int k,
-      Recommendations answer) {
+      int[] history, int length, Steering steering, Filter filter, int k, Recommendations answer) {
     TopItems.requireCount(k, items);
     requestOf(k).answer(history, length, window, steering, filter, k, answer);
   }

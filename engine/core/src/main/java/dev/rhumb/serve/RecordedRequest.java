@@ -15,8 +15,8 @@ import dev.rhumb.steer.Steering;
  * one for encodes, each made when it is first asked for. A run is one copy of all input from
  * page-locked memory, the model, and the catalogue, which leaves its list in page-locked memory.
  *
- * <p>Recordings have room for so many items to leave out and so many edits; a request that needs more
- * gets room for twice as many, and all are made anew.
+ * <p>Recordings have room for so many items to leave out and so many edits; a request that needs
+ * more gets room for twice as many, and all are made anew.
  *
  * <p>Ownership: owns its workspace; not the recommender's model and autoencoder, nor the kernels.
  * Threads: one at a time.

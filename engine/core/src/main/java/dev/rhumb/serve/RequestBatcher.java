@@ -18,8 +18,8 @@ import java.util.function.LongSupplier;
  * BatchRecommender}. On a GPU, where a call costs nearly the same for one history as for hundreds,
  * it multiplies what a device serves.
  *
- * <p>The budget counts from when a request comes: under load, what has waited that long behind other
- * calls goes at once, with all that is there.
+ * <p>The budget counts from when a request comes: under load, what has waited that long behind
+ * other calls goes at once, with all that is there.
  *
  * <p>Requests of the same steering share their pass; each different one in a batch adds a pass. A
  * request that is refused fails alone.
@@ -65,12 +65,7 @@ public final class RequestBatcher implements AutoCloseable {
 
   /** The same by another clock, of nanoseconds. */
   RequestBatcher(
-      Recommender recommender,
-      int k,
-      int most,
-      int threads,
-      Duration budget,
-      LongSupplier clock) {
+      Recommender recommender, int k, int most, int threads, Duration budget, LongSupplier clock) {
     TopItems.requireCount(k, recommender.model().config().items());
     if (budget.isNegative()) {
       throw new IllegalArgumentException("a budget of " + budget + " is negative");

@@ -26,9 +26,10 @@ import java.util.Arrays;
  * it costs one position from the site on; at all positions the window is run anew, in a workspace
  * that the first such request plans.
  *
- * <p>On a GPU, where launches count rather than positions, the whole window is run for every answer,
- * as one recording (a CUDA graph), and an appended item costs nothing. Windows and lists are the
- * same. Steering at all positions, and a model with padding, go operation by operation there.
+ * <p>On a GPU, where launches count rather than positions, the whole window is run for every
+ * answer, as one recording (a CUDA graph), and an appended item costs nothing. Windows and lists
+ * are the same. Steering at all positions, and a model with padding, go operation by operation
+ * there.
  *
  * <p>A request makes no garbage and takes no lock, after {@link #warmUp} and while k, the number of
  * edits and the items denied are no more than before; a history that outgrows 2 T items, or a power

@@ -23,12 +23,7 @@ interface SessionPath extends AutoCloseable {
    * @param answer set
    */
   void recommend(
-      int[] history,
-      int length,
-      Steering steering,
-      Filter filter,
-      int k,
-      Recommendations answer);
+      int[] history, int length, Steering steering, Filter filter, int k, Recommendations answer);
 
   /**
    * Encodes the plain history's last position.

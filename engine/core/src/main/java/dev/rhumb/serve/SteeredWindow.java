@@ -11,8 +11,8 @@ import java.util.List;
 /**
  * A session's window run whole, with steering at all of its positions, and the catalogue after it.
  *
- * <p>Ownership: owns its workspace; not the recommender's model or the kernels. Threads: one at
- * a time.
+ * <p>Ownership: owns its workspace; not the recommender's model or the kernels. Threads: one at a
+ * time.
  */
 final class SteeredWindow implements AutoCloseable {
   private final Batch batch;

@@ -203,7 +203,8 @@ class CudaBackendTest {
         session.append(item);
         assertEquals(expected.window(), session.window());
         assertEquals(
-            expected.features(expectedFeatures, expectedValues), session.features(features, values));
+            expected.features(expectedFeatures, expectedValues),
+            session.features(features, values));
         assertArrayEquals(expectedFeatures, features);
         assertArrayEquals(expectedValues, values, 1e-4f);
       }

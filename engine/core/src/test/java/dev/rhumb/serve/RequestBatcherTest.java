@@ -133,8 +133,7 @@ class RequestBatcherTest {
             new RequestBatcher(recommender, 5, 3, 1, Duration.ofNanos(budget), clock)) {
           var answer = batcher.recommend(new int[] {1, 2}, null, Filter.none());
           assertEquals(
-              5,
-              assertTimeoutPreemptively(Duration.ofSeconds(30), () -> answer.join()).count());
+              5, assertTimeoutPreemptively(Duration.ofSeconds(30), () -> answer.join()).count());
         }
       }
     }

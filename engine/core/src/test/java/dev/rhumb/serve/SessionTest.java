@@ -133,9 +133,7 @@ class SessionTest {
     @Override
     public void close() {
       for (AutoCloseable each :
-          new AutoCloseable[] {
-            items, values, offsets, batch, inference, sae, opened, kernels
-          }) {
+          new AutoCloseable[] {items, values, offsets, batch, inference, sae, opened, kernels}) {
         try {
           each.close();
         } catch (Exception e) {
@@ -192,8 +190,7 @@ class SessionTest {
         session.append(history[n - 1]);
         assertTrue(session.window() <= T && session.window() >= Math.min(n, leastWindow));
         for (Steering steering : steerings) {
-          int[] expected =
-              whole.top(Arrays.copyOf(history, n), session.window(), steering, scores);
+          int[] expected = whole.top(Arrays.copyOf(history, n), session.window(), steering, scores);
           Recommendations answer =
               steering == null ? session.recommend(10) : session.recommend(10, steering);
           assertEquals(10, answer.count());
