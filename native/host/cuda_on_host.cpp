@@ -2,6 +2,7 @@
 #include "cuda_on_host.h"
 
 #include "driver_on_host.h"
+#include "hopper_on_host.h"
 #include "settings.h"
 
 #include <sys/mman.h>
@@ -123,11 +124,13 @@ class Shared {
     guard(true);
   }
   unsigned char *begin() { return reinterpret_cast<unsigned char *>(base_); }
+  unsigned char *async_image() { return image_.data(); }
 
   void poison() {
     const unsigned char *pattern = reinterpret_cast<const unsigned char *>(&kPoison);
     std::fill(base_, base_ + bytes_ / sizeof kPoison, kPoison);
     std::copy(pattern, pattern + bytes_ % sizeof kPoison, canary() - bytes_ % sizeof kPoison);
+    image_.assign(begin(), canary());
   }
   void check() {
     guard(false);
@@ -159,6 +162,7 @@ class Shared {
   uint64_t *base_ = nullptr;
   size_t words_ = 0;
   size_t bytes_ = 0;
+  std::vector<unsigned char> image_;
 };
 
 struct Emulator {
@@ -265,8 +269,21 @@ bool release_lanes(std::vector<Fiber> &fibers, unsigned warp, unsigned first) {
 bool release_warps(std::vector<Fiber> &fibers) {
   bool released = false;
   for (unsigned i = 0; i < fibers.size(); i++) {
-    if (!fibers[i].done && fibers[i].meeting != nullptr && !fibers[i].meeting->of_block) {
+    if (!fibers[i].done && fibers[i].meeting != nullptr && fibers[i].meeting->ready == nullptr &&
+        !fibers[i].meeting->of_block) {
       released |= release_lanes(fibers, i & ~(kWarp - 1), i & (kWarp - 1));
+    }
+  }
+  return released;
+}
+
+// Those who wait for themselves alone.
+bool release_ready(std::vector<Fiber> &fibers) {
+  bool released = false;
+  for (Fiber &f : fibers) {
+    if (!f.done && f.meeting != nullptr && f.meeting->ready != nullptr && f.meeting->ready(f.brought)) {
+      f.meeting = nullptr;
+      released = true;
     }
   }
   return released;
@@ -315,6 +332,9 @@ std::string stuck(const Emulator &e) {
 void run_block(Emulator &e) {
   const unsigned count = static_cast<unsigned>(e.fibers.size());
   e.shared.poison();
+  e.block.async_shared = e.shared.async_image();
+  e.block.copies.clear();
+  e.block.products.assign((count + kWarp - 1) / kWarp, {});
   for (unsigned i = 0; i < count; i++) {
     prepare(e.fibers[i], i, e.block.size, e.stacks.end(i, count));
   }
@@ -334,14 +354,22 @@ void run_block(Emulator &e) {
       }
       left -= f.done;
     }
-    const bool released = release_warps(e.fibers) || release_block(e);
+    const bool ready = release_ready(e.fibers);
+    const bool released = release_warps(e.fibers) || ready || release_block(e);
+    const size_t copies = e.block.copies.size();
     if (!ran && !released) {
-      throw std::runtime_error(stuck(e));
+      if (copies == 0) {
+        throw std::runtime_error(stuck(e));
+      }
+      arrive_block_copy(e.kind == 3 ? e.random() % copies : 0);
+    } else if (e.kind == 3 && copies > 0 && e.random() % 2 == 0) {
+      arrive_block_copy(e.random() % copies);
     }
     if (e.kind == 3) {
       order_threads(e);
     }
   }
+  check_products();
   e.shared.check();
 }
 
@@ -420,6 +448,7 @@ int run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void
     e.block.grid = grid;
     e.block.size = size;
     e.block.shared = e.shared.begin();
+    e.block.shared_bytes = shared_bytes;
     const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
     for (uint64_t q = 0; q < blocks; q++) {
       const uint64_t b = e.kind % 2 == 1 ? blocks - 1 - q : q;

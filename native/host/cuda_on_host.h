@@ -16,7 +16,7 @@
 // threads in membermask"); so a last warp that is not full may name all 32 lanes. Reading from such a lane gives poison.
 //
 // What it does not have: clusters, concurrency between blocks or streams, memory of a device's own: a device pointer is a
-// host pointer. Tensor cores and asynchronous copies: src/mma.h. Streams, memory and their failures: driver_on_host.h, where
+// host pointer. Tensor cores and asynchronous copies: src/mma.h, and Hopper's: src/hopper.h. Streams, memory and their failures: driver_on_host.h, where
 // a failed launch also breaks the context, if there is one. rhumb_host.h: all that can be set.
 #pragma once
 
@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -132,11 +133,13 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
 namespace rhumb_host {
 
 // A call in which the threads of a warp or of a block meet. Once all have come, `run` sees what each brought, an object on
-// that thread's own stack, and leaves its result there; NULL stands for who takes no part.
+// that thread's own stack, and leaves its result there; NULL stands for who takes no part. With `ready`, one thread waits for
+// itself, until that is true of what it brought.
 struct Meeting {
   const char *name;
   bool of_block;
   void (*run)(void *const *brought, unsigned count);
+  bool (*ready)(const void *brought) = nullptr;
 };
 
 // An asynchronous copy of 16 bytes (of zeros, where `from` is NULL) that has not been waited for.
@@ -158,11 +161,38 @@ struct Fiber {
   unsigned groups;  // of copies, committed
 };
 
+// A copy of hopper.h that has not arrived: to byte `at` of dynamic shared memory.
+struct BlockCopy {
+  size_t at;
+  const void *from;
+  unsigned bytes;
+  unsigned long long *barrier;
+};
+
+// A warp's part of a product of hopper.h, its 32 lanes' sums, and the group that it is committed with.
+struct WarpProduct {
+  float *d[32];
+  uint64_t a, b;
+  bool add;
+  unsigned group;
+};
+struct WarpProducts {
+  std::vector<WarpProduct> flying;           // not yet waited for
+  std::map<float *, std::vector<float>> sums;  // by the first lane's, while they fly
+  std::vector<uint64_t> issued;              // all operands of the block's life
+  unsigned groups = 0;                       // committed
+  bool fenced = false;
+};
+
 struct Block {
   Fiber *fiber;  // the running one
   dim3 grid, size;
   uint3 index;
-  unsigned char *shared;  // the launch's dynamic shared memory
+  unsigned char *shared;        // the launch's dynamic shared memory
+  unsigned char *async_shared;  // the same as copies and products of hopper.h see it
+  size_t shared_bytes;
+  std::vector<BlockCopy> copies;
+  std::vector<WarpProducts> products;  // of each warp
 };
 
 constexpr unsigned kWarp = 32;

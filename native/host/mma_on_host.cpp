@@ -30,6 +30,8 @@ float truncated(double x) {
                                                                                         : std::nextafterf(nearest, 0);
 }
 
+}  // namespace
+
 // d + sum of products[0..count), each exact in a float.
 //
 // "nearest" adds one after another. "truncate" is the model that measurements of tensor cores have led to, at its least exact:
@@ -66,6 +68,8 @@ float accumulate(float d, const float *products, int count, int at_once, bool tr
   }
   return d;
 }
+
+namespace {
 
 // D += A B, for A (16, depth), B (depth, 8) and the lanes' fragments of D.
 template <int kDepth>

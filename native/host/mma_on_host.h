@@ -30,6 +30,9 @@ void ldmatrix(uint32_t (&r)[kMatrices], const void *row) {
   meet(kLoad<kMatrices, kTransposed>, 0xffffffffu, &mine);
 }
 
+// d + the sum of products[0 .. count - 1] as tensor cores take it, by the setting `mma`, at_once at a time.
+float accumulate(float d, const float *products, int count, int at_once, bool truncate);
+
 void start_copy(void *shared, const void *global, bool valid);
 void commit_copies();
 void finish_copies(unsigned pending);

@@ -45,11 +45,19 @@
 // On a multiprocessor (nvcc 13, sm_90; nothing spills): D 64, 128 registers and 37 KiB of shared memory, two blocks; D 128 to
 // 256, rows in up to 128 registers, one block; wider, 128 sums for each thread, one block, and the block's 256 rows stream
 // from L2 beside each tile of 128 features: 24 KiB for 256 x 128 x 32 products, 29 bytes a cycle at the rate of mma.sync,
-// near what L2 gives. Better from D 256 on is wgmma, whose operands come from shared memory by themselves.
+// near what L2 gives.
+//
+// By wgmma (namespace groups), where RHUMB_ENCODE asks for it: 128 registers, one block of 512 threads, 101 to 197 KiB. A warp's
+// 1024 scores at D 64 take the tensor cores 128 cycles and its scheduler 64 for sums and comparisons, some 20 for the floors
+// and the 100 to 150 of appending: that is what bounds it there, and the products from D 256 on.
 #include "certified.h"
 
+#include "hopper.h"
 #include "mma.h"
 #include "reduce.h"
+
+#include <cstdlib>
+#include <cstring>
 
 namespace {
 
@@ -606,6 +614,185 @@ __global__ void __launch_bounds__(kBlock, Shape<kSteps>::kBlocksAtOnce) scan_til
   }
 }
 
+// --- scan by warpgroups --------------------------------------------------------------------------------------------------
+
+// The scan with wgmma: a group of four warps has 64 rows, whose products it takes with a stage at a time: kSlice columns of a
+// tile's packed weights. Rows of up to kMostSlices stay in shared memory, wider ones come with the weights. There is no warp that
+// only fetches: a fifth warp on one of the four schedulers would leave each thread 96 registers instead of 128.
+namespace groups {
+
+constexpr int kWarps = kRowTile / 16;            // 16 rows each
+constexpr int kThreads = kWarps * kWarp;
+constexpr int kStages = 4;
+constexpr int kMostSlices = 4;
+constexpr int kUnits = kFeatureTile / kUnit;
+constexpr int kRowBytes = kRowTile * kSlice * 2;     // of a slice of the block's rows
+constexpr int kWeightBytes = kFeatureTile * kSlice * 2;
+constexpr int kBiasBytes = kFeatureTile * 4;
+constexpr int kErrorBytes = kUnits * static_cast<int>(sizeof(ScoreError));
+constexpr int kPattern = 1024;                       // that operands of wgmma begin at a multiple of
+constexpr int kStageBytes = (kWeightBytes + kBiasBytes + kErrorBytes + kPattern - 1) / kPattern * kPattern;
+
+// slices: of the rounded width.
+__host__ __device__ constexpr bool streams(int slices) { return slices > kMostSlices; }
+__host__ __device__ constexpr int stage_bytes(int slices) { return kStageBytes + (streams(slices) ? kRowBytes : 0); }
+constexpr int shared_bytes(int slices) {
+  return kPattern + (streams(slices) ? 0 : slices * kRowBytes) + kStages * stage_bytes(slices);
+}
+static_assert(shared_bytes(kMostSlices) + 8192 <= 227 * 1024 && shared_bytes(kMostSlices + 1) + 8192 <= 227 * 1024,
+              "what a block may have on Hopper");
+
+template <bool kSeed>
+__global__ void __launch_bounds__(kThreads, 1) scan_tiles(Encoder e, Scan scan) {
+#if RHUMB_HOPPER
+  RHUMB_DYNAMIC_SHARED(unsigned char, dynamic);
+  __shared__ RowState state[kRowTile];
+  __shared__ rhumb::Barrier full[kStages];   // the stage has come
+  __shared__ rhumb::Barrier empty[kStages];  // all warps have done with it
+  __shared__ rhumb::Barrier resident;        // the rows have come
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int slices = static_cast<int>(scan.padded_width / kSlice);
+  const int first_tile = static_cast<int>(blockIdx.y) * scan.per_part;
+  const int steps = min(scan.per_part, scan.tiles - first_tile) * slices;
+  const __nv_bfloat16 *x = scan.x + static_cast<int64_t>(blockIdx.x) * kRowTile * scan.padded_width;
+  // Of a stage: weights, rows that stream, bias, errors.
+  const int bias_at = kWeightBytes + (streams(slices) ? kRowBytes : 0);
+  unsigned char *rows = dynamic + (0u - rhumb::shared_address(dynamic)) % kPattern;
+  unsigned char *stages = rows + (streams(slices) ? 0 : slices * kRowBytes);
+
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kStages; i++) {
+      rhumb::barrier_init(&full[i], 1);
+      rhumb::barrier_init(&empty[i], kWarps);
+    }
+    rhumb::barrier_init(&resident, 1);
+    rhumb::fence_barriers();
+  }
+  __syncthreads();
+
+  // By one thread: stage s, once everyone has done with what lies in its place.
+  const auto fetch = [&](int s) {
+    if (s < steps) {
+      unsigned char *stage = stages + s % kStages * stage_bytes(slices);
+      rhumb::Barrier *came = &full[s % kStages];
+      const int64_t tile = static_cast<int64_t>(first_tile + s / slices) * scan.step;
+      const int slice = s % slices;
+      rhumb::barrier_wait(&empty[s % kStages], (s / kStages + 1) % 2);  // at once where nothing does
+      rhumb::barrier_arrive_expecting(came, static_cast<unsigned>(bias_at + kBiasBytes + kErrorBytes));
+      rhumb::copy_block(stage, e.rounded + (tile * slices + slice) * (kFeatureTile * kSlice), kWeightBytes, came);
+      if (streams(slices)) {
+        rhumb::copy_block(stage + kWeightBytes, x + slice * (kRowTile * kSlice), kRowBytes, came);
+      }
+      rhumb::copy_block(stage + bias_at, e.bias + tile * kFeatureTile, kBiasBytes, came);
+      rhumb::copy_block(stage + bias_at + kBiasBytes, e.panel_errors + tile * kUnits, kErrorBytes, came);
+    }
+  };
+  if (threadIdx.x == 0) {
+    if (!streams(slices)) {
+      rhumb::barrier_arrive_expecting(&resident, static_cast<unsigned>(slices * kRowBytes));
+      for (int slice = 0; slice < slices; slice++) {
+        rhumb::copy_block(rows + slice * kRowBytes, x + slice * (kRowTile * kSlice), kRowBytes, &resident);
+      }
+    }
+    for (int s = 0; s < kStages - 1; s++) {
+      fetch(s);
+    }
+  }
+
+  const int first_row = warp * 16;
+  const int group_rows = warp / 4 * (64 * kSlice * 2);  // bytes from a slice of all rows to the group's
+  const int64_t block_row = static_cast<int64_t>(blockIdx.x) * kRowTile + first_row;
+  if (lane < 16) {
+    state[first_row + lane] = begin_row(scan, block_row + lane);
+  }
+  __syncwarp();
+  if (!streams(slices)) {
+    rhumb::barrier_wait(&resident, 0);
+  }
+  float acc[kUnits][1][kUnitTiles][4] = {};
+  float(&sums)[kUnits * kUnitTiles * 4] = reinterpret_cast<float(&)[kUnits * kUnitTiles * 4]>(acc);
+  for (int s = 0; s < steps; s++) {
+    const unsigned char *stage = stages + s % kStages * stage_bytes(slices);
+    const int slice = s % slices;
+    rhumb::barrier_wait(&full[s % kStages], s / kStages % 2);
+    const uint64_t a = rhumb::operand((streams(slices) ? stage + kWeightBytes : rows + slice * kRowBytes) + group_rows);
+    const uint64_t b = rhumb::operand(stage);
+    rhumb::wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < kSlice / 16; k++) {
+      rhumb::wgmma_bf16_64x128x16(sums, rhumb::columns_on(a, 16 * k), rhumb::columns_on(b, 16 * k), slice > 0 || k > 0);
+    }
+    rhumb::wgmma_commit();
+    rhumb::wgmma_wait<0>(sums);
+    if (threadIdx.x == 0) {
+      fetch(s + kStages - 1);  // in the place of the step before, which the others have done with or are about to
+    }
+    if (slice == slices - 1) {
+      const int tile = first_tile + s / slices;
+      const float *bias = reinterpret_cast<const float *>(stage + bias_at);
+      const ScoreError *errors = reinterpret_cast<const ScoreError *>(bias + kFeatureTile);
+#pragma unroll
+      for (int unit = 0; unit < kUnits; unit++) {
+        if (kSeed) {
+          keep_greatest<1>(scan, state, first_row, acc[unit], bias + unit * kUnit, errors[unit], tile * kUnits + unit);
+        } else {
+          append<1>(e, scan, state, first_row, acc[unit], bias + unit * kUnit, errors[unit],
+                    tile * scan.step * kUnits + unit);
+        }
+      }
+    }
+    __syncwarp();  // all lanes have read
+    if (lane == 0) {
+      rhumb::barrier_arrive(&empty[s % kStages]);
+    }
+  }
+  if (!kSeed && lane < 16) {
+    scan.counts[(block_row + lane) * gridDim.y + blockIdx.y] = state[first_row + lane].count;
+  }
+#endif
+}
+
+// Whether the library holds the kernels for the current device. What is compiled for others is empty, without shared memory.
+cudaError_t runs_here(bool *runs) {
+  int device = 0;
+  int major = 0;
+  int minor = 0;
+  *runs = false;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  }
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  }
+  if (error != cudaSuccess || major != 9 || minor != 0) {
+    return error;
+  }
+#ifdef __CUDACC__
+  cudaFuncAttributes compiled{};
+  error = cudaFuncGetAttributes(&compiled, scan_tiles<false>);
+  *runs = error == cudaSuccess && compiled.sharedSizeBytes > 0;
+#else
+  *runs = true;
+#endif
+  return error;
+}
+
+template <bool kSeed>
+cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, int64_t parts, cudaStream_t stream) {
+  const int bytes = shared_bytes(static_cast<int>(scan.padded_width / kSlice));
+  const cudaError_t error = cudaFuncSetAttribute(scan_tiles<kSeed>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) {
+    return error;
+  }
+  RHUMB_LAUNCH((scan_tiles<kSeed>), dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(parts)), dim3(kThreads),
+               bytes, stream, e, scan);
+  return cudaGetLastError();
+}
+
+}  // namespace groups
+
 // --- finish --------------------------------------------------------------------------------------------------------------
 
 struct Finish {
@@ -798,6 +985,9 @@ cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, i
 
 template <bool kSeed>
 cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, int64_t parts, cudaStream_t stream) {
+  if (rhumb::products() == rhumb::Products::kWgmma) {
+    return groups::launch_scan<kSeed>(e, scan, row_tiles, parts, stream);
+  }
   switch (scan.padded_width) {
     case 64:
       return launch_scan<4, kSeed>(e, scan, row_tiles, parts, stream);
@@ -814,6 +1004,16 @@ cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, i
 
 }  // namespace
 
+rhumb::Products &rhumb::products() {
+  static Products chosen = [] {
+    const char *named = std::getenv("RHUMB_ENCODE");
+    return named == nullptr || *named == 0 || std::strcmp(named, "mma") == 0 ? Products::kMma
+           : std::strcmp(named, "wgmma") == 0                                ? Products::kWgmma
+                                                                             : Products::kUnknown;
+  }();
+  return chosen;
+}
+
 bool rhumb::certifies(int64_t width, int64_t features, int64_t rows, int64_t kept) {
   return width <= kMostRoundedWidth && rows >= kFewestRows && rows <= INT32_MAX / 2 && kept <= kMostKept &&
          features >= 8 * kept && features >= 512;
@@ -827,6 +1027,18 @@ int rhumb::encode_certified(const char *call, const Encoder &e, const TopKCall &
                             LeftRows *left) {
   const Plan p = plan(e.width, e.features, of.rows, of.kept, scratch);
   *left = {p.left, p.left_count};
+  if (products() == Products::kUnknown) {
+    return fail(RHUMB_INVALID_ARGUMENT, "%s: RHUMB_ENCODE is neither mma nor wgmma", call);
+  }
+  if (products() == Products::kWgmma) {
+    bool runs = false;
+    if (const int status = check(groups::runs_here(&runs), call)) {
+      return status;
+    }
+    if (!runs) {
+      return fail(RHUMB_INVALID_ARGUMENT, "%s: RHUMB_ENCODE=wgmma needs a GPU of compute capability 9.0: leave it out", call);
+    }
+  }
   cudaError_t error = cudaMemsetAsync(p.left_count, 0, sizeof *p.left_count, stream);
   if (error != cudaSuccess) {
     return check(error, call);

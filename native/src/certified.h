@@ -46,6 +46,11 @@ struct LeftRows {
   const int32_t *count;
 };
 
+// By which instructions of tensor cores: mma.sync, which every GPU from Ampere on has, or Hopper's wgmma. The environment
+// variable RHUMB_ENCODE chooses (mma, wgmma), read at the first call; mma without it. Tests set it.
+enum class Products { kMma, kWgmma, kUnknown };
+Products &products();
+
 // Whether there is this path for the shape and it pays: some rows to share each weight that is read.
 bool certifies(int64_t width, int64_t features, int64_t rows, int64_t kept);
 

@@ -1,5 +1,5 @@
-// The TopK encode on tensor cores against plain loops, under both models of how these sum: the same bits, whatever makes a
-// certificate hard to have; and which rows have none.
+// The TopK encode on tensor cores against plain loops, by mma.sync and by wgmma, under both models of how these sum: the same
+// bits, whatever makes a certificate hard to have; and which rows have none.
 #include "certified.h"
 
 #include "encoding.h"
@@ -88,6 +88,8 @@ void encodes_bf16_bits(const char *what, const Sae &sae, const Input &in, int64_
   }
 }
 
+bool wgmma() { return rhumb::products() == rhumb::Products::kWgmma; }
+
 void shapes(bool nearest) {
   // Both sides of each kind of kernel, of a tile, of a block's rows, of a seed; K from 1 to the most.
   struct {
@@ -97,6 +99,9 @@ void shapes(bool nearest) {
                       {193, 640, 128, 32},  {256, 600, 128, 32}, {257, 530, 128, 32},  {400, 520, 131, 64},
                       {33, 2048, 128, 64},  {20, 800, 128, 96},    {64, 2311, 128, 32}, {260, 2050, 128, 20}, {3, 4099, 200, 32}};
   for (const auto &s : shapes) {
+    if (wgmma() && s.width != 9 && s.width != 63 && s.width != 128 && s.width != 192 && s.features < 2048 && s.width < 256) {
+      continue;
+    }
     if (!nearest && s.width != 9 && s.width != 128 && s.width != 400) {
       continue;  // one of each kind of kernel: the emulation takes its time
     }
@@ -276,6 +281,25 @@ void adversaries() {
     }
     certified("large features", sampled, in, 32);
   }
+  for (const int64_t features : {620, 2200}) {  // features with huge errors whose scores lie about the K-th, in all rows
+    Sae sae(width, features);
+    Input alike(130, width);
+    for (int64_t r = 1; r < alike.rows; r++) {
+      for (int64_t d = 0; d < width; d++) {
+        alike.row(r)[d] = alike.row(0)[d] + uniform(-1e-3f, 1e-3f);
+      }
+    }
+    for (int64_t f = 5; f < features; f += 23) {
+      float score = 0;
+      for (int64_t d = 0; d < width; d++) {
+        sae.w_enc[f * width + d] *= 1000;
+        score += sae.w_enc[f * width + d] * (alike.row(0)[d] - sae.b_dec[d]);
+      }
+      sae.b_enc[f] = 5 - score;
+    }
+    encodes("large errors", sae, alike, 5);
+    encodes("large errors", sae, alike, 32);
+  }
   {  // a few rows without a certificate among others: infinite, yet no NaN; and so large that it might be
     Sae sae(plain);
     for (int64_t i = 0; i < sae.w_enc.count(); i++) {
@@ -332,17 +356,47 @@ void splits() {
   }
 }
 
+// Where wgmma is asked for and there is none, or nobody knows what is asked for.
+void refuses() {
+  const Sae sae(20, 600);
+  const Packed packed(sae);
+  const Input in(200, 20);
+  const int64_t bytes = rhumb_encode_top_k_scratch(packed.capacity, 20, 600, 200, 4);
+  Array<unsigned char> scratch(bytes, 0xff);
+  Array<int32_t> indices(200 * 4);
+  Array<float> values(200 * 4);
+  testing::Faults faults;
+  const auto encode = [&] {
+    return rhumb_encode_top_k(packed.memory.data(), packed.capacity, 20, 600, 200, 4, RHUMB_EXACT, 1, in.x.data(), in.stride,
+                              indices.data(), values.data(), scratch.data(), bytes, faults.data(), nullptr);
+  };
+  rhumb::products() = rhumb::Products::kWgmma;
+  for (const long capability : {80, 100}) {
+    rhumb_host_set("compute_capability", capability);
+    testing::refused(encode(), "compute capability 9.0");
+  }
+  rhumb_host_set("compute_capability", 90);
+  testing::good(encode(), "encode by wgmma");
+  rhumb::products() = rhumb::Products::kUnknown;
+  testing::refused(encode(), "RHUMB_ENCODE");
+  rhumb::products() = rhumb::Products::kMma;
+}
+
 }  // namespace
 
 int main() {
-  for (const bool nearest : {true, false}) {
-    rhumb_host_set("mma", nearest ? 0 : 1);
-    shapes(nearest);
-    near_misses();
+  for (const rhumb::Products products : {rhumb::Products::kMma, rhumb::Products::kWgmma}) {
+    rhumb::products() = products;
+    for (const bool nearest : {true, false}) {
+      rhumb_host_set("mma", nearest ? 0 : 1);
+      shapes(nearest);
+      near_misses();
+    }
+    rhumb_host_set("mma", 0);
+    adversaries();
+    finds_nan();
+    splits();
   }
-  rhumb_host_set("mma", 0);
-  adversaries();
-  finds_nan();
-  splits();
+  refuses();
   return testing::finish("certified_test");
 }
