@@ -19,7 +19,10 @@ enum {
 enum { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum { CUBLAS_DEFAULT_MATH = 0 }; /* float32 products in float32, never in TF32 */
 enum { CUDA_R_32F = 0, CUDA_R_16BF = 14 };
-enum { CUBLAS_COMPUTE_32F = 68 };
+enum {
+  CUBLAS_COMPUTE_32F = 68,
+  CUBLAS_COMPUTE_32F_FAST_16BF = 75 /* float32 operands, which may be rounded to bf16 or tf32 */
+};
 enum { CUBLAS_GEMM_DEFAULT = -1 };
 
 int cublasCreate_v2(cublasHandle_t *handle);

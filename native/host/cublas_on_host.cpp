@@ -42,17 +42,19 @@ struct Matrix {
   const void *data;
   int type, ld;
   bool transposed;
+  bool rounded;  // float32 read as bf16
 
   float at(int row, int column) const {
     const size_t i = transposed ? static_cast<size_t>(row) * ld + column : static_cast<size_t>(column) * ld + row;
     if (type == CUDA_R_32F) {
-      return static_cast<const float *>(data)[i];
+      const float x = static_cast<const float *>(data)[i];
+      return rounded ? __bfloat162float(__float2bfloat16_rn(x)) : x;
     }
     return __bfloat162float(static_cast<const __nv_bfloat16 *>(data)[i]);
   }
   // The same a batch further.
   Matrix moved(long long elements) const {
-    return {static_cast<const char *>(data) + elements * (type == CUDA_R_32F ? 4 : 2), type, ld, transposed};
+    return {static_cast<const char *>(data) + elements * (type == CUDA_R_32F ? 4 : 2), type, ld, transposed, rounded};
   }
 };
 
@@ -171,7 +173,7 @@ int cublasGemmStridedBatchedEx(cublasHandle_t handle, int opA, int opB, int m, i
   }
   const auto is_type = [](int type) { return type == CUDA_R_32F || type == CUDA_R_16BF; };
   if (!is_type(typeA) || typeB != typeA || !is_type(typeC) || (typeA == CUDA_R_32F && typeC != CUDA_R_32F) ||
-      computeType != CUBLAS_COMPUTE_32F) {
+      (computeType != CUBLAS_COMPUTE_32F && computeType != CUBLAS_COMPUTE_32F_FAST_16BF)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   if (m == 0 || n == 0 || batch == 0) {
@@ -179,9 +181,11 @@ int cublasGemmStridedBatchedEx(cublasHandle_t handle, int opA, int opB, int m, i
   }
   const float by = *static_cast<const float *>(alpha);
   const float keep = *static_cast<const float *>(beta);
-  const Matrix a{A, typeA, lda, opA != CUBLAS_OP_N};
-  const Matrix b{B, typeB, ldb, opB != CUBLAS_OP_N};
-  const Matrix c{C, typeC, ldc, false};
+  // All that may be rounded is: what a caller cannot live with shows.
+  const bool rounded = computeType == CUBLAS_COMPUTE_32F_FAST_16BF;
+  const Matrix a{A, typeA, lda, opA != CUBLAS_OP_N, rounded};
+  const Matrix b{B, typeB, ldb, opB != CUBLAS_OP_N, rounded};
+  const Matrix c{C, typeC, ldc, false, false};
   const int status = rhumb_host::submit_launch(handle->stream, [=] {
     for (int i = 0; i < batch; i++) {
       multiply(m, n, k, by, a.moved(i * strideA), b.moved(i * strideB), keep, c.moved(i * strideC));

@@ -73,8 +73,8 @@ enum rhumb_activation {
   RHUMB_SILU = 4
 };
 
-/* How products are made: rhumb_gemm, attention over whole sequences and the softmax losses, forward and backward. Sums,
-   and all that is no product, are float32 in either. */
+/* How products are made: rhumb_gemm and the products of the softmax losses, forward and backward. Sums, and all that is no
+   product, are float32 in either; so is attention, yet. */
 enum rhumb_precision {
   RHUMB_FP32 = 0,
   RHUMB_BF16 = 1 /* both operands of each product rounded to bf16, to the nearest, ties to even */
@@ -255,7 +255,7 @@ RHUMB_API int64_t rhumb_sampled_softmax_cross_entropy_scratch(int64_t rows, int6
                                                               int64_t width);
 
 /* The softmax over each row's target and one set of negatives. sample, bias (negatives); target_bias (classes); the
-   rest as above. */
+   rest as above. A row's own target is no part of a matrix product: float32 always. */
 RHUMB_API int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t negatives, int64_t classes,
                                                   int64_t width, const float *d_h, const float *d_w,
                                                   const int32_t *d_targets, const int32_t *d_sample,

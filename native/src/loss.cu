@@ -1,13 +1,14 @@
 // Losses of a linear output s = h w^T, h (rows, width), w (classes, width), with their gradients.
 //
-// Softmax: one pass over tiles of 64 x 64 scores takes the maximum and the denominator of each row, the classes divided into
-// parts where rows are few. The gradient in the scores, g = (softmax - target) / rows, is made by the same tiles and held for
-// a chunk of rows and classes at a time, no more than 32 MiB, small enough for the second-level cache; dh += g w and dw += g^T h
-// are ordinary products. That recomputes each score once; owning rows for dh and classes for dw would recompute them twice.
+// Softmax: one pass over tiles of scores, 64 x 64 (128 x 64 in bf16, on tensor cores), takes the maximum and the denominator
+// of each row, the classes divided into parts where rows are few. The gradient in the scores, g = (softmax - target) / rows, is
+// made by the same tiles and held for a chunk of rows and classes at a time, no more than 32 MiB, small enough for the
+// second-level cache; dh += g w and dw += g^T h are ordinary products. That recomputes each score once; owning rows for dh and classes for dw would recompute them twice.
 // Sampled softmax is the same over the rows of w that were sampled, copied together, and a class more for each row: its target.
 //
 // Where each row has classes of its own (targets, drawn negatives), w meets h in entries (row, class, slope): dh sums them by
-// row, dw by class after a sort.
+// row, dw by class after a sort. Entries are float32 always: RHUMB_BF16 is for the tiles and the products of g.
+#include "bf16.h"
 #include "fault.h"
 #include "philox.h"
 #include "quads.h"
@@ -21,7 +22,6 @@ using namespace rhumb;
 
 constexpr int kThreads = kTileThreads;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kRows = 8;  // of a tile, for each thread
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -43,22 +43,132 @@ struct Scores {
 
 constexpr int64_t kNone = -1;
 
-// scores[i][j] of row row0 + group + 8 i and class class0 + lane + 16 j. a, b (64, D): the operands' pieces of D columns.
-// again: a holds this row's only piece already.
+// How a block makes a tile of scores from tiles of D columns of h and w in shared memory: a thread has kRows x kColumns of
+// them, those of row(i) and column(j), and kLanes neighbours share its rows.
 template <int D>
-__device__ __forceinline__ void tile_scores(const Scores &s, int64_t row0, int64_t class0, bool again, float *a, float *b,
-                                            float (&scores)[kRows][4]) {
-  for (int64_t piece = 0; piece < s.width; piece += D) {
-    const int width = static_cast<int>(min(static_cast<int64_t>(D), s.width - piece));
-    __syncthreads();
-    if (!again || s.width > D) {
-      load_tile<kTile, D>(a, static_cast<int>(min(static_cast<int64_t>(kTile), s.rows - row0)), width, s.vector,
-                          [&](int r) { return s.h + (row0 + r) * s.width + piece; });
+struct Fp32Tile {
+  static constexpr int kThreads = kTileThreads;
+  static constexpr int kBlocks = 3;  // at once
+  static constexpr int kHeight = kTile;
+  static constexpr int kRows = 8;
+  static constexpr int kColumns = 4;
+  static constexpr int kLanes = 16;
+  static constexpr int kPiece = D;
+
+  struct Operands {
+    float h[tile_elements(kHeight, D)];
+    float w[tile_elements(kTile, D)];
+  };
+  struct Scores {
+    float sums[kRows][kColumns];
+    __device__ __forceinline__ float &at(int i, int j) { return sums[i][j]; }
+  };
+
+  __device__ __forceinline__ static int row(int i) { return tile_group() + kTileGroups * i; }
+  __device__ __forceinline__ static int column(int j) { return tile_lane() + 16 * j; }
+
+  template <int kHigh, class RowAt>
+  __device__ __forceinline__ static void load(float *tile, int rows, int width, bool vector, RowAt at) {
+    load_tile<kHigh, D>(tile, rows, width, vector, at);
+  }
+  __device__ __forceinline__ static void add(const Operands &o, Scores &scores) {
+    add_scores<kRows, kTileGroups, D>(o.h + tile_group() * (D + kTilePad), o.w + tile_lane() * (D + kTilePad),
+                                      scores.sums);
+  }
+  // A thread's part of a row whose first `left` columns are there.
+  __device__ __forceinline__ static void store(float *row, int left, const float (&x)[kColumns]) {
+#pragma unroll
+    for (int j = 0; j < kColumns; j++) {
+      if (column(j) < left) {
+        row[column(j)] = x[j];
+      }
     }
-    load_tile<kTile, D>(b, static_cast<int>(min(static_cast<int64_t>(kTile), s.classes - class0)), width, s.vector,
-                        [&](int r) { return s.w + (class0 + r) * s.width + piece; });
+  }
+};
+
+// The same from operands rounded to bf16, on tensor cores: a warp has 16 rows.
+template <int D>
+struct Bf16Tile {
+  static constexpr int kThreads = 256;
+  static constexpr int kBlocks = 2;
+  static constexpr int kHeight = 128;
+  static constexpr int kRows = 2;
+  static constexpr int kColumns = 16;
+  static constexpr int kLanes = 4;
+  static constexpr int kPiece = D;
+  static constexpr int kStride = D + kBf16Pad;
+
+  struct Operands {
+    __nv_bfloat16 h[kHeight * kStride];
+    __nv_bfloat16 w[kTile * kStride];
+  };
+  struct Scores {
+    float sums[kColumns / 2][4];
+    __device__ __forceinline__ float &at(int i, int j) { return sums[j / 2][2 * i + j % 2]; }
+  };
+
+  __device__ __forceinline__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+  __device__ __forceinline__ static int first_row() { return static_cast<int>(threadIdx.x) / kWarp * 16; }
+  __device__ __forceinline__ static int row(int i) { return first_row() + lane() / 4 + 8 * i; }
+  __device__ __forceinline__ static int column(int j) { return j / 2 * 8 + lane() % 4 * 2 + j % 2; }
+
+  template <int kHigh, class RowAt>
+  __device__ __forceinline__ static void load(__nv_bfloat16 *tile, int rows, int width, bool vector, RowAt at) {
+    constexpr int kQuads = D / 4;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < kHigh * kQuads; i += kThreads) {
+      const int r = i / kQuads;
+      const int c = i % kQuads * 4;
+      float x[4] = {};
+      if (r < rows && c < width) {
+        load4(at(r) + c, width - c, vector, x);
+      }
+      store4_bf16(tile + r * kStride + c, x);
+    }
+  }
+  __device__ __forceinline__ static void add(const Operands &o, Scores &scores) {
+#pragma unroll
+    for (int k = 0; k < D; k += 16) {
+      uint32_t h[4];
+      load_a<true, kStride>(h, o.h, first_row(), k);
+#pragma unroll
+      for (int n = 0; n < kColumns / 2; n += 2) {
+        uint32_t w[2][2];
+        load_b<true, kStride>(w, o.w, 8 * n, k);
+        mma_bf16_16816(scores.sums[n], h, w[0]);
+        mma_bf16_16816(scores.sums[n + 1], h, w[1]);
+      }
+    }
+  }
+  // row is 8-byte aligned.
+  __device__ __forceinline__ static void store(float *row, int left, const float (&x)[kColumns]) {
+#pragma unroll
+    for (int j = 0; j < kColumns; j += 2) {
+      if (column(j) + 1 < left) {
+        *reinterpret_cast<float2 *>(row + column(j)) = make_float2(x[j], x[j + 1]);
+      } else if (column(j) < left) {
+        row[column(j)] = x[j];
+      }
+    }
+  }
+};
+
+// Adds to the scores of rows row0 + row(i) and classes class0 + column(j). again: the rows' only piece is there already.
+template <class Tile>
+__device__ __forceinline__ void tile_scores(const Scores &s, int64_t row0, int64_t class0, bool again,
+                                            typename Tile::Operands &o, typename Tile::Scores &scores) {
+  constexpr int64_t kPiece = Tile::kPiece;
+  for (int64_t piece = 0; piece < s.width; piece += kPiece) {
+    const int width = static_cast<int>(min(kPiece, s.width - piece));
     __syncthreads();
-    add_scores<kRows, kTileGroups, D>(a + tile_group() * (D + kTilePad), b + tile_lane() * (D + kTilePad), scores);
+    if (!again || s.width > kPiece) {
+      Tile::template load<Tile::kHeight>(o.h, static_cast<int>(min(int64_t{Tile::kHeight}, s.rows - row0)), width,
+                                         s.vector, [&](int r) { return s.h + (row0 + r) * s.width + piece; });
+    }
+    Tile::template load<kTile>(o.w, static_cast<int>(min(int64_t{kTile}, s.classes - class0)), width, s.vector,
+                               [&](int r) { return s.w + (class0 + r) * s.width + piece; });
+    __syncthreads();
+    Tile::add(o, scores);
   }
 }
 
@@ -76,12 +186,13 @@ __device__ __forceinline__ int32_t target_of(const Scores &s, int64_t row) {
 
 // Block (tile of rows, part of the classes): parts (parts, rows), the largest score and the sum of exp(score - largest).
 // Where all classes take part, target_scores (rows) gets those of targets.
-template <int D>
-__global__ void __launch_bounds__(kThreads, 3)
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     score_parts(Scores s, int64_t tiles_each, float2 *parts, float *target_scores) {
-  __shared__ __align__(16) float a[tile_elements(kTile, D)];
-  __shared__ __align__(16) float b[tile_elements(kTile, D)];
-  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * kTile;
+  constexpr int kRows = Tile::kRows;
+  constexpr int kColumns = Tile::kColumns;
+  __shared__ __align__(16) typename Tile::Operands operands;
+  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * Tile::kHeight;
   const int64_t from = blockIdx.y * tiles_each * kTile;
   const int64_t to = min(s.classes, from + tiles_each * kTile);
   int32_t target[kRows];
@@ -89,41 +200,42 @@ __global__ void __launch_bounds__(kThreads, 3)
   float sum[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; i++) {
-    target[i] = target_of(s, row0 + tile_group() + kTileGroups * i);
+    target[i] = target_of(s, row0 + Tile::row(i));
     most[i] = -INFINITY;
     sum[i] = 0;
   }
   for (int64_t class0 = from; class0 < to; class0 += kTile) {
-    float scores[kRows][4] = {};
-    tile_scores<D>(s, row0, class0, class0 > from, a, b, scores);
+    typename Tile::Scores scores{};
+    tile_scores<Tile>(s, row0, class0, class0 > from, operands, scores);
 #pragma unroll
     for (int i = 0; i < kRows; i++) {
       float now = most[i];
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
-        const int64_t c = class0 + tile_lane() + 16 * j;
-        scores[i][j] = biased(s, c, target[i], scores[i][j]);
-        now = max(now, scores[i][j]);
+      for (int j = 0; j < kColumns; j++) {
+        const int64_t c = class0 + Tile::column(j);
+        scores.at(i, j) = biased(s, c, target[i], scores.at(i, j));
+        now = max(now, scores.at(i, j));
         if (s.sample == nullptr && c == target[i]) {
-          target_scores[row0 + tile_group() + kTileGroups * i] = scores[i][j];
+          target_scores[row0 + Tile::row(i)] = scores.at(i, j);
         }
       }
       if (now != -INFINITY) {
         sum[i] *= expf(most[i] - now);
         most[i] = now;
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-          sum[i] += expf(scores[i][j] - now);
+        for (int j = 0; j < kColumns; j++) {
+          sum[i] += expf(scores.at(i, j) - now);
         }
       }
     }
   }
 #pragma unroll
   for (int i = 0; i < kRows; i++) {
-    const int64_t row = row0 + tile_group() + kTileGroups * i;
-    const float largest = warp_max<float, 16>(most[i]);
-    const float part = warp_sum<float, 16>(most[i] == -INFINITY ? 0 : sum[i] * expf(most[i] - largest));
-    if (row < s.rows && tile_lane() == 0) {
+    const int64_t row = row0 + Tile::row(i);
+    const float largest = warp_max<float, Tile::kLanes>(most[i]);
+    const float part =
+        warp_sum<float, Tile::kLanes>(most[i] == -INFINITY ? 0 : sum[i] * expf(most[i] - largest));
+    if (row < s.rows && threadIdx.x % Tile::kLanes == 0) {
       parts[blockIdx.y * s.rows + row] = make_float2(largest, part);
     }
   }
@@ -131,34 +243,35 @@ __global__ void __launch_bounds__(kThreads, 3)
 
 // Block (tile of rows, tile of classes) of a chunk that begins at (row0, class0) and has `classes` columns: g (chunk's rows,
 // stride) = the gradient in the scores. softmax (rows): the largest score and 1 / sum of exp(score - largest).
-template <int D>
-__global__ void __launch_bounds__(kThreads, 3)
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     score_gradient(Scores s, int64_t row0, int64_t class0, int64_t end_row, int64_t end_class, const float2 *softmax,
                    float *g, int64_t stride) {
-  __shared__ __align__(16) float a[tile_elements(kTile, D)];
-  __shared__ __align__(16) float b[tile_elements(kTile, D)];
-  const int64_t tile_row = row0 + static_cast<int64_t>(blockIdx.x) * kTile;
+  constexpr int kColumns = Tile::kColumns;
+  __shared__ __align__(16) typename Tile::Operands operands;
+  const int64_t tile_row = row0 + static_cast<int64_t>(blockIdx.x) * Tile::kHeight;
   const int64_t tile_class = class0 + static_cast<int64_t>(blockIdx.y) * kTile;
-  float scores[kRows][4] = {};
-  tile_scores<D>(s, tile_row, tile_class, false, a, b, scores);
+  typename Tile::Scores scores{};
+  tile_scores<Tile>(s, tile_row, tile_class, false, operands, scores);
   const float share = 1.0f / static_cast<float>(s.rows);
+  const int classes = static_cast<int>(min(int64_t{kTile}, end_class - tile_class));
 #pragma unroll
-  for (int i = 0; i < kRows; i++) {
-    const int64_t row = tile_row + tile_group() + kTileGroups * i;
+  for (int i = 0; i < Tile::kRows; i++) {
+    const int64_t row = tile_row + Tile::row(i);
     if (row >= end_row) {
       continue;
     }
     const int32_t target = s.targets[row];
     const float2 known = softmax[row];
+    float slopes[kColumns];
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      const int64_t c = tile_class + tile_lane() + 16 * j;
-      if (c < end_class) {
-        const float p = expf(biased(s, c, target, scores[i][j]) - known.x) * known.y;
-        const float wanted = s.sample == nullptr && c == target ? 1.0f : 0.0f;
-        g[(row - row0) * stride + (c - class0)] = (p - wanted) * share;
-      }
+    for (int j = 0; j < kColumns; j++) {
+      const int64_t c = tile_class + Tile::column(j);
+      const float p = expf(biased(s, c, target, scores.at(i, j)) - known.x) * known.y;
+      const float wanted = s.sample == nullptr && c == target ? 1.0f : 0.0f;
+      slopes[j] = (p - wanted) * share;
     }
+    Tile::store(g + (row - row0) * stride + (tile_class - class0), classes, slopes);
   }
 }
 
@@ -380,11 +493,11 @@ Passes passes_of(Scratch &cut, int64_t rows, int64_t classes, int64_t width) {
 }
 
 // The loss of all rows; leaves `softmax` and `target_scores` for the gradient. all_classes: that a target may be.
-template <int D>
+template <class Tile>
 int softmax_loss(const Scores &s, int64_t all_classes, const Passes &p, float *loss, uint64_t *faults,
                  cudaStream_t stream, const char *call) {
-  const dim3 grid(static_cast<unsigned>(ceil_div(s.rows, kTile)), static_cast<unsigned>(p.parts_count));
-  RHUMB_LAUNCH((score_parts<D>), grid, dim3(kThreads), 0, stream, s, p.tiles_each, p.parts, p.target_scores);
+  const dim3 grid(static_cast<unsigned>(ceil_div(s.rows, Tile::kHeight)), static_cast<unsigned>(p.parts_count));
+  RHUMB_LAUNCH((score_parts<Tile>), grid, dim3(Tile::kThreads), 0, stream, s, p.tiles_each, p.parts, p.target_scores);
   const dim3 row_blocks = blocks_of(s.rows, kThreads);
   RHUMB_LAUNCH(join_parts, row_blocks, dim3(kThreads), 0, stream, s, all_classes, p.parts_count, p.parts,
                p.target_scores, p.softmax, p.loss_parts, faults);
@@ -394,15 +507,16 @@ int softmax_loss(const Scores &s, int64_t all_classes, const Passes &p, float *l
 }
 
 // dh (rows, width) += g w, dw (classes, width) += g^T h.
-template <int D>
+template <class Tile>
 int softmax_gradient(int precision, const Scores &s, const Passes &p, float *dh, float *dw, cudaStream_t stream,
                      const char *call) {
   for (int64_t row0 = 0; row0 < s.rows; row0 += p.chunk_rows) {
     const int64_t rows = min(p.chunk_rows, s.rows - row0);
     for (int64_t class0 = 0; class0 < s.classes; class0 += p.chunk_classes) {
       const int64_t classes = min(p.chunk_classes, s.classes - class0);
-      const dim3 grid(static_cast<unsigned>(ceil_div(rows, kTile)), static_cast<unsigned>(ceil_div(classes, kTile)));
-      RHUMB_LAUNCH((score_gradient<D>), grid, dim3(kThreads), 0, stream, s, row0, class0, row0 + rows,
+      const dim3 grid(static_cast<unsigned>(ceil_div(rows, Tile::kHeight)),
+                      static_cast<unsigned>(ceil_div(classes, kTile)));
+      RHUMB_LAUNCH((score_gradient<Tile>), grid, dim3(Tile::kThreads), 0, stream, s, row0, class0, row0 + rows,
                    class0 + classes, p.softmax, p.g, p.stride);
       if (const int status = check(cudaGetLastError(), call)) {
         return status;
@@ -746,10 +860,10 @@ BinaryPlan binary_plan(int64_t rows, int64_t negatives, int64_t classes, int64_t
   return p;
 }
 
-template <int D>
+template <class Tile>
 int softmax_cross_entropy(int precision, const Scores &s, const Passes &p, float *loss, float *dh, float *dw,
                           uint64_t *faults, cudaStream_t stream, const char *call) {
-  if (const int status = softmax_loss<D>(s, s.classes, p, loss, faults, stream, call)) {
+  if (const int status = softmax_loss<Tile>(s, s.classes, p, loss, faults, stream, call)) {
     return status;
   }
   if (dh == nullptr) {
@@ -758,14 +872,14 @@ int softmax_cross_entropy(int precision, const Scores &s, const Passes &p, float
   if (const int status = zero(dh, s.rows * s.width, stream, call)) {
     return status;
   }
-  return softmax_gradient<D>(precision, s, p, dh, dw, stream, call);
+  return softmax_gradient<Tile>(precision, s, p, dh, dw, stream, call);
 }
 
-template <int D>
+template <class Tile>
 int sampled_softmax_cross_entropy(int precision, const Scores &s, int64_t classes, const float *w, const SampledPlan &p,
                                   float *loss, float *dh, float *dw, uint64_t *faults, cudaStream_t stream,
                                   const char *call) {
-  if (const int status = softmax_loss<D>(s, classes, p.passes, loss, faults, stream, call)) {
+  if (const int status = softmax_loss<Tile>(s, classes, p.passes, loss, faults, stream, call)) {
     return status;
   }
   if (dh == nullptr) {
@@ -778,7 +892,7 @@ int sampled_softmax_cross_entropy(int precision, const Scores &s, int64_t classe
     if (const int status = zero(p.sampled_slopes, s.classes * s.width, stream, call)) {
       return status;
     }
-    if (const int status = softmax_gradient<D>(precision, s, p.passes, dh, p.sampled_slopes, stream, call)) {
+    if (const int status = softmax_gradient<Tile>(precision, s, p.passes, dh, p.sampled_slopes, stream, call)) {
       return status;
     }
     RHUMB_LAUNCH(add_sample, blocks_of(s.classes, 1), dim3(kThreads), 0, stream, classes, s.width, p.sampled_slopes,
@@ -818,7 +932,10 @@ int rhumb_softmax_cross_entropy(int precision, int64_t rows, int64_t classes, in
   const Passes p = passes_of(cut, rows, classes, width);
   const bool vector = aligned16(d_h, width) && aligned16(d_w, width);
   const Scores s{d_h, d_w, rows, classes, width, vector, d_targets, nullptr, nullptr};
-  const auto run = width <= 32 ? softmax_cross_entropy<32> : softmax_cross_entropy<64>;
+  const bool bf16 = precision == RHUMB_BF16;
+  const auto run = width <= 32 ? bf16 ? softmax_cross_entropy<Bf16Tile<32>> : softmax_cross_entropy<Fp32Tile<32>>
+                   : bf16      ? softmax_cross_entropy<Bf16Tile<64>>
+                               : softmax_cross_entropy<Fp32Tile<64>>;
   return run(precision, s, p, d_loss, d_dh, d_dw, d_faults, queue, call);
 }
 
@@ -868,7 +985,11 @@ int rhumb_sampled_softmax_cross_entropy(int precision, int64_t rows, int64_t neg
   const float *bias = negatives > 0 ? d_bias : p.slopes;
   const Scores s{d_h,       p.sampled, rows,   negatives, width, aligned16(d_h, width),
                  d_targets, sample,    bias};
-  const auto run = width <= 32 ? sampled_softmax_cross_entropy<32> : sampled_softmax_cross_entropy<64>;
+  const bool bf16 = precision == RHUMB_BF16;
+  const auto run = width <= 32 ? bf16 ? sampled_softmax_cross_entropy<Bf16Tile<32>>
+                                      : sampled_softmax_cross_entropy<Fp32Tile<32>>
+                   : bf16      ? sampled_softmax_cross_entropy<Bf16Tile<64>>
+                               : sampled_softmax_cross_entropy<Fp32Tile<64>>;
   return run(precision, s, classes, d_w, p, d_loss, d_dh, d_dw, d_faults, queue, call);
 }
 

@@ -73,9 +73,9 @@ int rhumb::check_pointers(const char *call, std::initializer_list<Pointer> point
 }
 
 int rhumb::check_precision(const char *call, int precision) {
-  if (precision != RHUMB_FP32) {
-    return fail(RHUMB_INVALID_ARGUMENT, "%s: precision = %d, but it takes RHUMB_FP32 (%d)", call, precision,
-                static_cast<int>(RHUMB_FP32));
+  if (precision != RHUMB_FP32 && precision != RHUMB_BF16) {
+    return fail(RHUMB_INVALID_ARGUMENT, "%s: precision = %d, but enum rhumb_precision ends at %d", call, precision,
+                static_cast<int>(RHUMB_BF16));
   }
   return RHUMB_OK;
 }

@@ -1,12 +1,15 @@
 // Dense operations, against plain loops in double.
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "testing.h"
 
 namespace {
 
 using testing::Array;
+using testing::bf16_operands;
 using testing::extent;
 using testing::uniforms;
 
@@ -25,8 +28,9 @@ double act(int activation, double x) {
   }
 }
 
-// Everything that varies, but the sizes, follows from `salt`.
-void gemm(int64_t m, int64_t n, int64_t k, int salt) {
+// Everything that varies, but the sizes and the precision, follows from `salt`. In bf16 the product is that of rounded
+// operands, within the errors of float32 sums: these are far smaller than one operand's rounding.
+void gemm(int precision, int64_t m, int64_t n, int64_t k, int salt) {
   const bool trans_a = (salt & 1) != 0;
   const bool trans_b = (salt & 2) != 0;
   const float alpha = salt % 3 == 2 ? -0.5f : 1;
@@ -39,8 +43,10 @@ void gemm(int64_t m, int64_t n, int64_t k, int salt) {
   const int64_t a_stride = a_cols + pad;
   const int64_t b_stride = b_cols + pad;
   const int64_t c_stride = n + pad;
-  const Array<float> a_memory = uniforms(offset + extent(trans_a ? k : m, a_cols, a_stride));
-  const Array<float> b_memory = uniforms(offset + extent(trans_b ? n : k, b_cols, b_stride));
+  const bool bf16 = precision == RHUMB_BF16;
+  const auto operands = bf16 ? bf16_operands : [](int64_t count) { return uniforms(count); };
+  const Array<float> a_memory = operands(offset + extent(trans_a ? k : m, a_cols, a_stride));
+  const Array<float> b_memory = operands(offset + extent(trans_b ? n : k, b_cols, b_stride));
   const float *a = a_memory.data() + offset;
   const float *b = b_memory.data() + offset;
   const Array<float> bias = uniforms(n);
@@ -54,22 +60,31 @@ void gemm(int64_t m, int64_t n, int64_t k, int salt) {
   const int64_t bytes = rhumb_gemm_scratch(m, n, k);
   Array<unsigned char> scratch(bytes);
   const bool with_bias = salt % 5 < 3;
-  testing::good(rhumb_gemm(RHUMB_FP32, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
+  testing::good(rhumb_gemm(precision, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
                            with_bias ? bias.data() : nullptr, activation, scratch.data(), bytes, nullptr),
                 "gemm");
-  const std::string what = "gemm (" + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k) +
+  const std::string what = std::string(bf16 ? "gemm in bf16 (" : "gemm (") + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k) +
                            "), salt " + std::to_string(salt);
-  for (int64_t i = 0; i < m; i++) {
-    for (int64_t j = 0; j < n; j++) {
-      double sum = 0;
+  // op(A) (m, k), op(B) transposed (n, k), as they enter the product.
+  const auto entering = [&](const float *x, int64_t stride, bool along_k, int64_t rows) {
+    std::vector<double> entries(static_cast<size_t>(rows * k));
+    for (int64_t i = 0; i < rows; i++) {
       for (int64_t t = 0; t < k; t++) {
-        sum += static_cast<double>(trans_a ? a[t * a_stride + i] : a[i * a_stride + t]) *
-               (trans_b ? b[j * b_stride + t] : b[t * b_stride + j]);
+        const float entry = along_k ? x[i * stride + t] : x[t * stride + i];
+        entries[static_cast<size_t>(i * k + t)] = bf16 ? testing::to_bf16(entry) : entry;
       }
+    }
+    return entries;
+  };
+  const std::vector<double> left = entering(a, a_stride, !trans_a, m);
+  const std::vector<double> right = entering(b, b_stride, trans_b, n);
+  const int64_t step = m * n * k > int64_t{1} << 28 ? 31 : 1;  // of the columns that are looked at
+  for (int64_t i = 0; i < m; i++) {
+    for (int64_t j = i % step; j < n; j += step) {
+      const double sum = std::inner_product(left.begin() + i * k, left.begin() + (i + 1) * k, right.begin() + j * k, 0.0);
       const double value =
           alpha * sum + (beta == 0 ? 0 : beta * before[i * c_stride + j]) + (with_bias ? bias[j] : 0);
-      // A float32 chain's rounding errors are those of its partial sums, which outgrow the terms.
-      testing::near(what.c_str(), i, j, c[i * c_stride + j], act(activation, value), k, 1 + 0.1 * std::sqrt(k));
+      testing::near(what.c_str(), i, j, c[i * c_stride + j], act(activation, value), k);
     }
     for (int64_t j = n; j < c_stride && i < m - 1; j++) {
       testing::check(std::memcmp(&c[i * c_stride + j], &before[i * c_stride + j], 4) == 0, "%s: pads stay",
@@ -78,26 +93,29 @@ void gemm(int64_t m, int64_t n, int64_t k, int salt) {
   }
 }
 
-void gemms() {
+void gemms(int precision) {
   int salt = 0;
   for (int64_t m : {0, 1, 3, 4, 7, 8, 9, 63, 64, 65, 129}) {
     for (int64_t n : {0, 1, 31, 33, 64, 65, 130}) {
       for (int64_t k : {0, 1, 7, 16, 17, 67}) {
-        gemm(m, n, k, salt++);
+        gemm(precision, m, n, k, salt++);
       }
     }
   }
   for (int trans = 0; trans < 4; trans++) {
     for (int64_t k : {513, 1040}) {  // parts of k, the last one short
-      gemm(2, 67, k, 4 * salt++ + trans);
-      gemm(5, 67, k, 4 * salt++ + trans);
-      gemm(67, 70, k, 4 * salt++ + trans);
+      gemm(precision, 2, 67, k, 4 * salt++ + trans);
+      gemm(precision, 5, 67, k, 4 * salt++ + trans);
+      gemm(precision, 67, 70, k, 4 * salt++ + trans);
     }
+    gemm(precision, 1, 8449, 1100, 4 * salt++ + trans);  // chains of a part
+    gemm(precision, 67, 70, 4600, 4 * salt++ + trans);
   }
   for (int trans = 0; trans < 4; trans++) {  // large tiles: 132 of them
-    gemm(12 * 128 - 5, 11 * 128 - 3, 9, 4 * (11 + trans) + trans);
-    gemm(12 * 128, 11 * 128, 16, 28 + trans);
+    gemm(precision, 12 * 128 - 5, 11 * 128 - 3, 9, 4 * (11 + trans) + trans);
+    gemm(precision, 12 * 128, 11 * 128, 16, 28 + trans);
   }
+  gemm(precision, 12 * 128, 11 * 128, 67, 28);
 }
 
 void gemm_refusals() {
@@ -106,8 +124,9 @@ void gemm_refusals() {
   const int64_t bytes = rhumb_gemm_scratch(64, 64, 1024);
   testing::check(bytes > 0, "a small C of many terms is divided");
   Array<unsigned char> scratch(bytes + 256);
+  int precision = RHUMB_FP32;
   const auto call = [&](int64_t m, const float *b, int activation, void *d_scratch, int64_t given) {
-    return rhumb_gemm(RHUMB_FP32, 0, 0, m, 64, 1024, 1, x.data(), 1024, b, 64, 0, c.data(), 64, nullptr, activation,
+    return rhumb_gemm(precision, 0, 0, m, 64, 1024, 1, x.data(), 1024, b, 64, 0, c.data(), 64, nullptr, activation,
                       d_scratch, given, nullptr);
   };
   testing::good(call(64, x.data(), RHUMB_NONE, scratch.data(), bytes), "gemm");
@@ -118,6 +137,8 @@ void gemm_refusals() {
   testing::refused(call(64, x.data(), RHUMB_NONE, scratch.data(), bytes - 1), "rhumb_gemm_scratch");
   testing::refused(call(64, x.data(), RHUMB_NONE, nullptr, bytes), "d_scratch has 0 bytes");
   testing::refused(call(64, x.data(), RHUMB_NONE, scratch.data() + 4, bytes), "256-byte aligned");
+  precision = 2;
+  testing::refused(call(64, x.data(), RHUMB_NONE, scratch.data(), bytes), "precision = 2");
 }
 
 void bias_activation(int64_t rows, int64_t cols, int64_t stride, int activation, bool with_bias) {
@@ -184,7 +205,8 @@ void add(int64_t count, int64_t offset) {
 }  // namespace
 
 int main() {
-  gemms();
+  gemms(RHUMB_FP32);
+  gemms(RHUMB_BF16);
   gemm_refusals();
   for (int64_t cols : {0, 1, 5, 64, 257, 1029}) {
     for (int64_t rows : {0, 1, 2, 37}) {

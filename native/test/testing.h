@@ -88,6 +88,23 @@ inline Array<float> uniforms(int64_t count, float low = -1, float high = 1) {
   return x;
 }
 
+// The nearest float with 8 bits of mantissa, ties to even: bf16, but for the smallest.
+inline float to_bf16(float x) {
+  int exponent;
+  const float mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+}
+
+// Operands of products in bf16: uniform, every fourth of them half way between two neighbours of bf16, or just beside it.
+inline Array<float> bf16_operands(int64_t count) {
+  Array<float> x = uniforms(count);
+  for (int64_t i = 0; i < count; i += 4) {
+    const float tie = std::ldexp(static_cast<float>(2 * below(128) + 257), -9);
+    x[i] = x[i] < 0 ? -tie : x[i] < 0.5f ? tie : std::nextafter(tie, static_cast<float>(below(3)));
+  }
+  return x;
+}
+
 // The slots of d_faults, with none found.
 struct Faults {
   Array<uint64_t> slots{RHUMB_FAULTS, ~uint64_t{0}};
@@ -103,6 +120,12 @@ struct Faults {
   }
   bool is(int slot, int64_t row, uint32_t value) const {
     return slots[slot] == (static_cast<uint64_t>(row) << 32 | value);
+  }
+  // That and no other.
+  bool only(int slot, int64_t row, uint32_t value) const {
+    Faults others = *this;
+    others.slots[slot] = ~uint64_t{0};
+    return is(slot, row, value) && others.none();
   }
 };
 

@@ -40,14 +40,21 @@ public final class Cublas extends CudaObject {
   /** Of the elements of the two factors; sums and the product are float32 always. */
   public enum Type {
     /** float32, multiplied as float32. */
-    F32(CublasApi.CUDA_R_32F()),
+    F32(CublasApi.CUDA_R_32F(), CublasApi.CUBLAS_COMPUTE_32F()),
+    /**
+     * float32, which cuBLAS may round to bfloat16 or tf32 before it multiplies: to which, and
+     * whether at all, it chooses by shape.
+     */
+    F32_FAST(CublasApi.CUDA_R_32F(), CublasApi.CUBLAS_COMPUTE_32F_FAST_16BF()),
     /** bfloat16. */
-    BF16(CublasApi.CUDA_R_16BF());
+    BF16(CublasApi.CUDA_R_16BF(), CublasApi.CUBLAS_COMPUTE_32F());
 
     private final int code;
+    private final int compute;
 
-    Type(int code) {
+    Type(int code, int compute) {
       this.code = code;
+      this.compute = compute;
     }
   }
 
@@ -203,7 +210,7 @@ public final class Cublas extends CudaObject {
             c,
             CublasApi.CUDA_R_32F(),
             (int) cStride,
-            CublasApi.CUBLAS_COMPUTE_32F(),
+            type.compute,
             CublasApi.CUBLAS_GEMM_DEFAULT());
     if (status != CublasApi.CUBLAS_STATUS_SUCCESS()) {
       throw failed(status, "cublasGemmEx", type, transposeA, transposeB, m, n, k, 1);
@@ -257,7 +264,7 @@ public final class Cublas extends CudaObject {
             (int) cStride,
             cStep,
             (int) batch,
-            CublasApi.CUBLAS_COMPUTE_32F(),
+            type.compute,
             CublasApi.CUBLAS_GEMM_DEFAULT());
     if (status != CublasApi.CUBLAS_STATUS_SUCCESS()) {
       throw failed(

@@ -734,7 +734,7 @@ class CudaTest {
       DeviceBuffer buffer, MemorySegment host, Cublas.Type type, int period, Stream stream) {
     for (int i = 0; i < 1024; i++) {
       float value = i % period - period / 2;
-      if (type == Cublas.Type.F32) {
+      if (type != Cublas.Type.BF16) {
         host.setAtIndex(JAVA_FLOAT, i, value);
       } else {
         host.setAtIndex(JAVA_SHORT, i, (short) (Float.floatToIntBits(value) >>> 16));

@@ -77,8 +77,11 @@ final class CudaShared {
         + (", products in " + precision.label());
   }
 
-  /** cuBLAS on the stream, or null where there is none. */
+  /** cuBLAS on the stream, or null where there is none or it is switched off. */
   private Cublas startCublas() {
+    if ("off".equals(Settings.get(Cublas.SETTING))) {
+      return null;
+    }
     Cublas found;
     try {
       found = scope.add(new Cublas(context));
@@ -122,8 +125,8 @@ final class CudaShared {
       cublasStream = current();
       cublas.use(cublasStream, cublasWorkspace);
     }
-    cublas.gemm(
-        Cublas.Type.F32, transA, transB, m, n, k, alpha, a, aStride, b, bStride, beta, c, cStride);
+    Cublas.Type type = precision == CudaPrecision.BF16 ? Cublas.Type.F32_FAST : Cublas.Type.F32;
+    cublas.gemm(type, transA, transB, m, n, k, alpha, a, aStride, b, bStride, beta, c, cStride);
   }
 
   String describe() {

@@ -42,11 +42,26 @@ abstract class Conformance {
   private record Variant(int threads, Memory.Placement placement) {}
 
   final Backend backend;
+
+  /** Whether the setting has products of operands rounded to bf16. */
+  final boolean bf16;
+
   private final Map<Integer, Kernels> opened = new HashMap<>();
   private long live;
 
   Conformance(Backend backend) {
     this.backend = backend;
+    this.bf16 =
+        backend == Backend.CUDA && "bf16".equals(Settings.get("rhumb.cuda.precision"));
+  }
+
+  /** What stands for a float in a product: itself, or in bf16 the nearest with 8 bits, ties to even. */
+  double operand(double x) {
+    if (!bf16 || x == 0 || !Double.isFinite(x)) {
+      return x;
+    }
+    double unit = Math.scalb(1.0, Math.max(Math.getExponent(x), Float.MIN_EXPONENT) - 7);
+    return (float) (Math.rint(x / unit) * unit);
   }
 
   static List<Backend> backends() {

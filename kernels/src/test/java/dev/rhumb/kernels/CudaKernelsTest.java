@@ -390,6 +390,46 @@ class CudaKernelsTest {
     }
   }
 
+  /** By cuBLAS and by the library's own kernels, of many rows and of few. */
+  @Test
+  void inBf16ProductsAreThoseOfRoundedOperands() {
+    String cublas = System.setProperty("rhumb.cublas.library", System.getProperty("rhumb.cuda.library"));
+    System.setProperty("rhumb.cuda.precision", "bf16");
+    try {
+      for (String library : new String[] {System.getProperty("rhumb.cuda.library"), "off"}) {
+        System.setProperty("rhumb.cublas.library", library);
+        try (Kernels kernels = Kernels.open(Backend.CUDA, 1);
+            Buffer a = kernels.allocate(DType.F32, 70 * 20);
+            Buffer b = kernels.allocate(DType.F32, 20 * 70);
+            Buffer c = kernels.allocate(DType.F32, 70 * 70)) {
+          assertEquals(library.equals("off"), kernels.describe().contains("without cuBLAS"));
+          // The first factor's elements lie half way between neighbours: to the even one, 1. The
+          // sums need more bits than bf16 has.
+          float[] ones = new float[70 * 20];
+          java.util.Arrays.fill(ones, 1 + 0x1p-8f);
+          float[] halves = new float[20 * 70];
+          java.util.Arrays.fill(halves, 0x1p-9f);
+          java.util.Arrays.fill(halves, 0, 70, 1);
+          a.put(0, ones, 0, ones.length);
+          b.put(0, halves, 0, halves.length);
+          for (int rows : new int[] {70, 5, 1}) {
+            kernels.dense().gemm(false, false, rows, 70, 20, 1, a, 20, b, 70, 0, c, 70);
+            for (int i = 0; i < rows * 70; i++) {
+              assertEquals(1 + 19 * 0x1p-9f, c.floats()[i], library + ", " + rows + " rows");
+            }
+          }
+        }
+      }
+    } finally {
+      System.clearProperty("rhumb.cuda.precision");
+      if (cublas == null) {
+        System.clearProperty("rhumb.cublas.library");
+      } else {
+        System.setProperty("rhumb.cublas.library", cublas);
+      }
+    }
+  }
+
   private static final SymbolLookup LIBRARY =
       System.getProperty("rhumb.cuda.library") == null
           ? null

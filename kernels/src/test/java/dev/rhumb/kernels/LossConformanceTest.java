@@ -13,6 +13,74 @@ class LossConformanceTest extends Conformance {
     super(backend);
   }
 
+  /**
+   * The gradients in h and w that the slopes of scores give, in double.
+   *
+   * <p>In bf16 the slope of a matrix product is rounded too. Where it lies so near the middle of
+   * two neighbours that float32 may round it to either, both are right.
+   */
+  private final class Gradients {
+    private final Matrix h;
+    private final Matrix w;
+    private final double[][] dh;
+    private final double[][] dw;
+    private final double[][] dhSlack;
+    private final double[][] dwSlack;
+
+    Gradients(Matrix h, Matrix w) {
+      this.h = h;
+      this.w = w;
+      dh = new double[h.rows][h.cols];
+      dw = new double[w.rows][h.cols];
+      dhSlack = new double[h.rows][h.cols];
+      dwSlack = new double[w.rows][h.cols];
+    }
+
+    /**
+     * @param error of the slope, as float32 has it
+     * @param product whether the score is of a matrix product, not of a row and a class of its own
+     */
+    void add(int r, int c, double slope, double error, boolean product) {
+      double low = product && bf16 ? operand(slope - error) : slope;
+      double high = product && bf16 ? operand(slope + error) : slope;
+      for (int d = 0; d < h.cols; d++) {
+        double x = product ? operand(h.was(r, d)) : h.was(r, d);
+        double y = product ? operand(w.was(c, d)) : w.was(c, d);
+        dh[r][d] += (low + high) / 2 * y;
+        dw[c][d] += (low + high) / 2 * x;
+        dhSlack[r][d] += (high - low) / 2 * Math.abs(y);
+        dwSlack[c][d] += (high - low) / 2 * Math.abs(x);
+      }
+    }
+
+    void check(String op, Matrix dh, Matrix dw, double terms, double magnitude, double spread) {
+      float[] dhNow = dh.now();
+      float[] dwNow = dw.now();
+      dh.check(
+          op + "'s dh",
+          terms,
+          magnitude / Math.max(1, h.rows),
+          (r, d) -> within(dhNow[r * h.cols + d], this.dh[r][d], dhSlack[r][d]));
+      dw.check(
+          op + "'s dw",
+          terms,
+          Math.max(1, spread),
+          (c, d) ->
+              within(dwNow[c * h.cols + d], dw.was(c, d) + this.dw[c][d], dwSlack[c][d]));
+    }
+
+    private static double within(double actual, double expected, double slack) {
+      return slack == 0
+          ? expected
+          : Math.min(Math.max(actual, expected - slack), expected + slack);
+    }
+  }
+
+  /** How far a score in float32 is off, and by how much of itself so its probability. */
+  private static double error(int width, double magnitude) {
+    return 0x1p-22 * (2 + Math.sqrt(width)) * magnitude;
+  }
+
   private void crossEntropy(int rows, int classes, int width, double spread) {
     each(
         (kernels, memory) -> {
@@ -38,14 +106,14 @@ class LossConformanceTest extends Conformance {
               rows, classes, width, h.buffer, w.buffer, targets.buffer, alone.buffer, null, null);
           assertArrayEquals(loss.now(), alone.now(), "the loss must not depend on its gradient");
           double total = 0;
-          double[][] dhs = new double[rows][width];
-          double[][] dws = new double[classes][width];
+          double magnitude = spread * Math.sqrt(width);
+          Gradients gradients = new Gradients(h, w);
           for (int r = 0; r < rows; r++) {
             double[] score = new double[classes];
             double most = Double.NEGATIVE_INFINITY;
             for (int c = 0; c < classes; c++) {
               for (int d = 0; d < width; d++) {
-                score[c] += h.was(r, d) * w.was(c, d);
+                score[c] += operand(h.was(r, d)) * operand(w.was(c, d));
               }
               most = Math.max(most, score[c]);
             }
@@ -55,28 +123,16 @@ class LossConformanceTest extends Conformance {
             }
             total += most + Math.log(sum) - score[targets.was(r)];
             for (int c = 0; c < classes; c++) {
-              double share = Math.exp(score[c] - most) / sum - (c == targets.was(r) ? 1 : 0);
-              for (int d = 0; d < width; d++) {
-                dhs[r][d] += share / rows * w.was(c, d);
-                dws[c][d] += share / rows * h.was(r, d);
-              }
+              double p = Math.exp(score[c] - most) / sum;
+              double slope = (p - (c == targets.was(r) ? 1 : 0)) / rows;
+              gradients.add(r, c, slope, error(width, magnitude + 1) * p / rows, true);
             }
           }
           double mean = rows == 0 ? 0 : total / rows;
-          double magnitude = spread * Math.sqrt(width);
-          loss.check("softmaxCrossEntropy", width, magnitude, (none, zero) -> mean);
+          String op = "softmaxCrossEntropy" + (bf16 ? " in bf16" : "");
+          loss.check(op, width, magnitude, (none, zero) -> mean);
           // The errors of scores are relative errors of probabilities, which sum to one a row.
-          double terms = width + Math.sqrt(classes);
-          dh.check(
-              "softmaxCrossEntropy's dh",
-              terms,
-              magnitude / Math.max(1, rows),
-              (r, d) -> dhs[r][d]);
-          dw.check(
-              "softmaxCrossEntropy's dw",
-              terms,
-              Math.max(1, spread),
-              (c, d) -> dw.was(c, d) + dws[c][d]);
+          gradients.check(op, dh, dw, width + Math.sqrt(classes), magnitude, spread);
         });
   }
 
@@ -143,8 +199,8 @@ class LossConformanceTest extends Conformance {
           }
           assertArrayEquals(loss.now(), alone.now(), "the loss must not depend on its gradient");
           double total = 0;
-          double[][] dhs = new double[rows][width];
-          double[][] dws = new double[classes][width];
+          double magnitude = spread * Math.sqrt(width) + 3;
+          Gradients gradients = new Gradients(h, w);
           for (int r = 0; r < rows && loss.judged(); r++) {
             int target = targets.was(r);
             double[] score = new double[negatives + 1];
@@ -153,7 +209,10 @@ class LossConformanceTest extends Conformance {
               int c = j == negatives ? target : sample.was(j);
               score[j] = j == negatives ? targetBias.was(target) : bias.was(j);
               for (int d = 0; d < width; d++) {
-                score[j] += h.was(r, d) * w.was(c, d);
+                score[j] +=
+                    j < negatives
+                        ? operand(h.was(r, d)) * operand(w.was(c, d))
+                        : h.was(r, d) * w.was(c, d);
               }
               if (j < negatives && c == target) {
                 score[j] = Double.NEGATIVE_INFINITY;
@@ -167,20 +226,15 @@ class LossConformanceTest extends Conformance {
             total += most + Math.log(sum) - score[negatives];
             for (int j = 0; j <= negatives; j++) {
               int c = j == negatives ? target : sample.was(j);
-              double share = Math.exp(score[j] - most) / sum - (j == negatives ? 1 : 0);
-              for (int d = 0; d < width; d++) {
-                dhs[r][d] += share / rows * w.was(c, d);
-                dws[c][d] += share / rows * h.was(r, d);
-              }
+              double p = Math.exp(score[j] - most) / sum;
+              double slope = (p - (j == negatives ? 1 : 0)) / rows;
+              gradients.add(r, c, slope, error(width, magnitude) * p / rows, j < negatives);
             }
           }
           double mean = rows == 0 ? 0 : total / rows;
-          double magnitude = spread * Math.sqrt(width) + 3;
-          double terms = width + Math.sqrt(negatives + 1);
-          String op = "sampledSoftmaxCrossEntropy";
+          String op = "sampledSoftmaxCrossEntropy" + (bf16 ? " in bf16" : "");
           loss.check(op, width, magnitude, (none, zero) -> mean);
-          dh.check(op + "'s dh", terms, magnitude / Math.max(1, rows), (r, d) -> dhs[r][d]);
-          dw.check(op + "'s dw", terms, Math.max(1, spread), (c, d) -> dw.was(c, d) + dws[c][d]);
+          gradients.check(op, dh, dw, width + Math.sqrt(negatives + 1), magnitude, spread);
         });
   }
 
