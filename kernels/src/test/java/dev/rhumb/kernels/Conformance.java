@@ -51,11 +51,12 @@ abstract class Conformance {
 
   Conformance(Backend backend) {
     this.backend = backend;
-    this.bf16 =
-        backend == Backend.CUDA && "bf16".equals(Settings.get("rhumb.cuda.precision"));
+    this.bf16 = backend == Backend.CUDA && "bf16".equals(Settings.get("rhumb.cuda.precision"));
   }
 
-  /** What stands for a float in a product: itself, or in bf16 the nearest with 8 bits, ties to even. */
+  /**
+   * What stands for a float in a product: itself, or in bf16 the nearest with 8 bits, ties to even.
+   */
   double operand(double x) {
     if (!bf16 || x == 0 || !Double.isFinite(x)) {
       return x;

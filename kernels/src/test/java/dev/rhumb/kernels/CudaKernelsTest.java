@@ -393,7 +393,8 @@ class CudaKernelsTest {
   /** By cuBLAS and by the library's own kernels, of many rows and of few. */
   @Test
   void inBf16ProductsAreThoseOfRoundedOperands() {
-    String cublas = System.setProperty("rhumb.cublas.library", System.getProperty("rhumb.cuda.library"));
+    String cublas =
+        System.setProperty("rhumb.cublas.library", System.getProperty("rhumb.cuda.library"));
     System.setProperty("rhumb.cuda.precision", "bf16");
     try {
       for (String library : new String[] {System.getProperty("rhumb.cuda.library"), "off"}) {

@@ -143,8 +143,7 @@ class DenseConformanceTest extends Conformance {
                   0,
                   c.buffer,
                   right.length);
-          c.check(
-              "gemm of extremes", 1, 0, (i, j) -> operand(a.was(i, 0)) * operand(b.was(0, j)));
+          c.check("gemm of extremes", 1, 0, (i, j) -> operand(a.was(i, 0)) * operand(b.was(0, j)));
         });
   }
 

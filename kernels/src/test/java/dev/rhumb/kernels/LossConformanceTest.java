@@ -65,14 +65,11 @@ class LossConformanceTest extends Conformance {
           op + "'s dw",
           terms,
           Math.max(1, spread),
-          (c, d) ->
-              within(dwNow[c * h.cols + d], dw.was(c, d) + this.dw[c][d], dwSlack[c][d]));
+          (c, d) -> within(dwNow[c * h.cols + d], dw.was(c, d) + this.dw[c][d], dwSlack[c][d]));
     }
 
     private static double within(double actual, double expected, double slack) {
-      return slack == 0
-          ? expected
-          : Math.min(Math.max(actual, expected - slack), expected + slack);
+      return slack == 0 ? expected : Math.min(Math.max(actual, expected - slack), expected + slack);
     }
   }
 
