@@ -200,6 +200,20 @@ public final class Buffer implements AutoCloseable {
     return new Buffer(dtype, count, part, null, device, from + first, pinned);
   }
 
+  /**
+   * The same elements as those of another type of the same size, bit for bit; it owns nothing. So
+   * results of several types can share a buffer, and one copy brings them to the host.
+   *
+   * @throws IllegalArgumentException when the sizes differ
+   */
+  public Buffer as(DType other) {
+    if (other.bytes() != dtype.bytes()) {
+      throw new IllegalArgumentException("buffer " + this + " as " + other + ": the sizes differ");
+    }
+    requireOpen();
+    return new Buffer(other, count, segment, null, device, from, pinned);
+  }
+
   /** Copies {@code n} floats from {@code source[from..]} to the elements from {@code offset} on. */
   public void put(long offset, float[] source, int from, int n) {
     check(DType.F32, offset, n);

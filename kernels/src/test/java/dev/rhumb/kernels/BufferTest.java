@@ -66,6 +66,24 @@ class BufferTest {
   }
 
   @Test
+  void holdsSeveralTypesOfOneSize() {
+    long live = Buffer.live();
+    Buffer floats;
+    try (Buffer ints = Buffer.host(DType.I32, 4)) {
+      floats = ints.as(DType.F32);
+      floats.slice(1, 2).put(0, new float[] {-2.5f, 7}, 0, 2);
+      assertEquals(Float.floatToRawIntBits(-2.5f), ints.ints()[1]);
+      ints.put(3, new int[] {Float.floatToRawIntBits(3)}, 0, 1);
+      assertArrayEquals(new float[] {0, -2.5f, 7, 3}, floats.floats());
+      floats.close();
+      assertThrows(IllegalArgumentException.class, () -> ints.as(DType.I64));
+      assertEquals(live + 1, Buffer.live());
+    }
+    assertThrows(IllegalStateException.class, floats::floats);
+    assertEquals(live, Buffer.live());
+  }
+
+  @Test
   void wrapsWhatOthersOwn() {
     long live = Buffer.live();
     try (Arena arena = Arena.ofConfined()) {

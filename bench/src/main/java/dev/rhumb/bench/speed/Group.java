@@ -110,8 +110,9 @@ public enum Group {
       int rows =
           switch (kernel) {
             case ATTENTION_LAST -> KernelCase.LENGTH;
-            case PACK, NORMALISE_ROWS, PROJECT_ROWS, SCALE_ROWS, DOT_ROWS -> KernelCase.FEATURES;
-            case ENCODE_ABOVE, DECODE, SAE_BACKWARD, COUNT_FIRED, STEER -> 4096;
+            case PACK, NORMALISE_ROWS, PROJECT_ROWS, SCALE_ROWS, DOT_ROWS, ADAM_UNIT_ROWS, CLIP ->
+                KernelCase.FEATURES;
+            case ENCODE_ABOVE, DECODE, DECODE_LOSS, SAE_BACKWARD, COUNT_FIRED, STEER -> 4096;
             case TOP_ITEMS -> 128;
             default -> 128 * KernelCase.LENGTH;
           };

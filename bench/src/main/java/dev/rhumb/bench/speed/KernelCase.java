@@ -361,6 +361,34 @@ public enum KernelCase {
           s.kernels.optimizer().adam(count, x, g, m, v, 1, 1e-6f, 0.9f, 0.999f, 1e-8f, 0, 1000);
     }
   },
+  /** A step of Adam on decoder rows, projected before and of unit norm after; rows are features. */
+  ADAM_UNIT_ROWS(7, 22) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      long count = (long) n * d;
+      Buffer w = s.inOut(count);
+      Buffer g = s.in(count);
+      Buffer m = s.inOut(count);
+      Buffer v = s.positive(count);
+      Buffer scale = s.positive(1);
+      return () ->
+          s.kernels
+              .optimizer()
+              .adamUnitRows(n, d, w, g, m, v, scale, 1e-6f, 0.9f, 0.999f, 1e-8f, 1000);
+    }
+  },
+  /** The factor that clips a gradient, half of it of decoder rows; rows are features. */
+  CLIP(3, 10) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      long count = (long) n * d;
+      Buffer gradient = s.in(count);
+      Buffer w = s.in(count);
+      Buffer dw = s.in(count);
+      Buffer scale = s.out(1);
+      return () -> s.kernels.optimizer().clip(count, gradient, n, d, w, dw, 1, scale);
+    }
+  },
   /** A step of a moving average of weights. */
   AVERAGE(3, 3) {
     @Override
@@ -456,6 +484,27 @@ public enum KernelCase {
       Buffer y = s.out((long) n * d);
       Sae sae = s.kernels.sae();
       return () -> sae.decode(n, KEPT, FEATURES, d, indices, values, wDec, bDec, y, d);
+    }
+  },
+  /** The sparse decode's loss and its gradients in reconstructions and activations. */
+  DECODE_LOSS(2, 4.0 * KernelCase.KEPT) {
+    @Override
+    Runnable make(Slots s, int n, int d) {
+      Buffer x = s.in((long) n * d);
+      Buffer denominator = s.positive(1);
+      Buffer indices = s.ints(lists(n));
+      Buffer values = s.positive((long) n * KEPT);
+      Buffer wDec = s.in((long) FEATURES * d);
+      Buffer bDec = s.in(d);
+      Buffer g = s.out((long) n * d);
+      Buffer squares = s.out(n);
+      Buffer dz = s.out((long) n * KEPT);
+      return () ->
+          s.kernels
+              .sae()
+              .decodeLoss(
+                  n, KEPT, FEATURES, d, x, d, 2, denominator, indices, values, wDec, bDec, null, g,
+                  squares, dz);
     }
   },
   /** The gradients of encode and decode. */

@@ -23,7 +23,9 @@ public final class TrainingPass implements AutoCloseable {
   private final Buffer loss;
   private final Buffer dh;
   private final Block.Deltas deltas;
-  private final float[] lossValue = new float[1];
+  private final Buffer clip;
+  private final Buffer report;
+  private final float[] hostReport = new float[2];
 
   /** A workspace for the full cross-entropy of batches of up to so many rows. */
   public TrainingPass(Kernels kernels, Model model, int maxRows) {
@@ -58,7 +60,9 @@ public final class TrainingPass implements AutoCloseable {
     long up = config.upWidth();
     long gate = up == m ? 0 : up;
     memory = kernels.allocate(DType.F32, 16 + n * (6 * d + m + gate));
-    loss = memory.slice(0, 1);
+    report = memory.slice(0, hostReport.length);
+    loss = report.slice(0, 1);
+    clip = report.slice(1, 1);
     dh = memory.slice(16, n * d);
     Buffer active = memory.slice(16 + 6 * n * d, n * m);
     deltas =
@@ -80,6 +84,12 @@ public final class TrainingPass implements AutoCloseable {
    * @return the mean loss
    */
   public float run(Batch batch, long key, long stream) {
+    start(batch, key, stream);
+    return read();
+  }
+
+  /** {@link #run} without its result, which {@link #read} gives: no device is waited for. */
+  public void start(Batch batch, long key, long stream) {
     attention.batch = batch;
     forward.steps.dropout = config.dropout();
     forward.steps.key = key;
@@ -96,8 +106,22 @@ public final class TrainingPass implements AutoCloseable {
       forward.blocks[i].backward(deltas, gradients.block(i), attention::backward);
     }
     forward.embedBackward(batch.items(), dh, gradients);
-    loss.get(0, lossValue, 0, 1);
-    return lossValue[0];
+  }
+
+  /** The mean loss of the last {@link #start}; waits for the device. */
+  public float read() {
+    report.get(0, hostReport, 0, hostReport.length);
+    return hostReport[0];
+  }
+
+  /** (1): room for the factor that clips the gradients, which {@link #read} reads too. */
+  public Buffer clip() {
+    return clip;
+  }
+
+  /** What {@link #clip} held at the last {@link #read}. */
+  public float clipScale() {
+    return hostReport[1];
   }
 
   /** The gradients of the last {@link #run}; owned by this object. */

@@ -29,7 +29,7 @@ abstract class SaeLoss implements AutoCloseable {
   /** Entries of a list that is worked off block by block, about: 32 MiB. */
   private static final int ENTRIES = 1 << 22;
 
-  // What is read after a run: some numbers, then some for each row.
+  // What is read after a run, by one copy: some numbers, then some for each row, then counts.
   private static final int VARIANCE = 0;
   private static final int AUX_VARIANCE = 1;
   private static final int CLIP = 2;
@@ -76,7 +76,8 @@ abstract class SaeLoss implements AutoCloseable {
   private final Buffer auxSlopes;
   private final Buffer mean;
   private final Buffer report;
-  private final float[] hostReport;
+  private final int[] hostReport;
+  private final Buffer floatReport;
   private final int reportRows;
   private final Buffer auxSquares;
   private final Buffer auxVariance;
@@ -131,18 +132,20 @@ abstract class SaeLoss implements AutoCloseable {
     auxSlopes = floats.slice(3 * matrix + auxSparse, auxSparse);
     mean = floats.slice(3 * matrix + 2 * auxSparse, width);
     reportRows = setting.batch;
-    report = kernels.allocate(DType.F32, REPORT + (2L + reports) * reportRows);
-    hostReport = new float[(int) report.count()];
-    variance = report.slice(VARIANCE, 1);
-    auxVariance = report.slice(AUX_VARIANCE, 1);
-    clip = report.slice(CLIP, 1);
-    least = report.slice(LEAST, 1);
+    long numbers = REPORT + (2L + reports) * reportRows;
+    report = kernels.allocate(DType.I32, numbers + features);
+    hostReport = new int[Math.toIntExact(report.count())];
+    counts = report.slice(numbers, features);
+    floatReport = report.as(DType.F32);
+    variance = floatReport.slice(VARIANCE, 1);
+    auxVariance = floatReport.slice(AUX_VARIANCE, 1);
+    clip = floatReport.slice(CLIP, 1);
+    least = floatReport.slice(LEAST, 1);
     squares = rowReport(-2);
     auxSquares = rowReport(-1);
-    ints = kernels.allocate(DType.I32, auxSparse + 2L * features);
+    ints = kernels.allocate(DType.I32, auxSparse + features);
     auxIndices = ints.slice(0, auxSparse);
     subset = ints.slice(auxSparse, features);
-    counts = ints.slice(auxSparse + features, features);
   }
 
   /**
@@ -204,19 +207,24 @@ abstract class SaeLoss implements AutoCloseable {
    */
   final void read() {
     report.get(0, hostReport, 0, hostReport.length);
-    counts.get(0, fired, 0, features);
-    if (hostReport[VARIANCE] == 0) {
+    System.arraycopy(hostReport, hostReport.length - features, fired, 0, features);
+    float denominator = number(VARIANCE);
+    if (denominator == 0) {
       throw new ArithmeticException("all " + ranRows + " rows of x are the same");
     }
-    main = sum(-2) / hostReport[VARIANCE];
+    main = sum(-2) / denominator;
     aux = ranDead == 0 || auxKept == 0 ? 0 : auxFactor(ranDead) * auxMean();
-    clipScale = hostReport[CLIP];
+    clipScale = number(CLIP);
     penalty = 0;
-    finish(ranRows, hostReport[VARIANCE]);
+    finish(ranRows, denominator);
+  }
+
+  private float number(int at) {
+    return Float.intBitsToFloat(hostReport[at]);
   }
 
   private double auxMean() {
-    return hostReport[AUX_VARIANCE] == 0 ? 0 : sum(-1) / hostReport[AUX_VARIANCE];
+    return number(AUX_VARIANCE) == 0 ? 0 : sum(-1) / number(AUX_VARIANCE);
   }
 
   private double auxFactor(int deadCount) {
@@ -225,7 +233,7 @@ abstract class SaeLoss implements AutoCloseable {
 
   /** A variant's numbers for each row (batch), from 0. */
   final Buffer rowReport(int i) {
-    return report.slice(REPORT + (i + 2L) * reportRows, reportRows);
+    return floatReport.slice(REPORT + (i + 2L) * reportRows, reportRows);
   }
 
   /** The sum over the rows of the last run of what {@link #rowReport} held; of {@link #read}. */
@@ -233,14 +241,14 @@ abstract class SaeLoss implements AutoCloseable {
     int from = REPORT + (i + 2) * reportRows;
     double sum = 0;
     for (int r = from; r < from + ranRows; r++) {
-      sum += hostReport[r];
+      sum += number(r);
     }
     return sum;
   }
 
   /** The squared error of a row of the last run that was read. */
   final double squaredError(int row) {
-    return hostReport[REPORT + row];
+    return number(REPORT + row);
   }
 
   /**
@@ -258,7 +266,7 @@ abstract class SaeLoss implements AutoCloseable {
 
   /** What {@link #least} held. */
   final float leastSelected() {
-    return hostReport[LEAST];
+    return number(LEAST);
   }
 
   /** {@link #error}, or null in a run that does not need it. */

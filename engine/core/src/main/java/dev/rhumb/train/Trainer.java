@@ -49,7 +49,6 @@ public final class Trainer implements AutoCloseable {
   private final TrainingPass pass;
   private final Batch batch;
   private final Buffer norm;
-  private final float[] normValue = new float[1];
   private final int[] users;
   private final int[] window;
   private final List<EpochReport> history = new ArrayList<>();
@@ -273,8 +272,10 @@ public final class Trainer implements AutoCloseable {
       int from = inEpoch * config.batch();
       fill(order, from, Math.min(order.length, from + config.batch()));
       step++;
-      float loss = pass.run(batch, config.seed(), step);
-      update(gradientScale(epoch, loss));
+      pass.start(batch, config.seed(), step);
+      update();
+      float loss = pass.read();
+      requireFinite(epoch, loss);
       Events.end(event, step, batch.rows(), objective);
       total += loss;
       listener.onStep(epoch, inEpoch + 1, stepsPerEpoch, loss);
@@ -286,15 +287,21 @@ public final class Trainer implements AutoCloseable {
     return (float) (config.learningRate() * config.schedule().at(step, steps));
   }
 
-  private void update(float gradientScale) {
+  /**
+   * A step of the optimizer. Nobody waits for the norm by which the gradient is clipped: where it is
+   * not finite, the parameters stay as they are.
+   */
+  private void update() {
+    Buffer gradients = pass.gradients().flat();
+    float most = config.clipNorm() > 0 ? config.clipNorm() : Float.POSITIVE_INFINITY;
+    kernels.optimizer().clip(gradients.count(), gradients, most, pass.clip());
     if (config.weightDecay() == 0) {
-      adam(
-          model.parameters().flat(), pass.gradients().flat(), m.flat(), v.flat(), gradientScale, 0);
+      adam(model.parameters().flat(), gradients, m.flat(), v.flat(), 0);
     } else {
       for (Tensor x : tensors) {
         String name = x.name();
         float decay = x.cols() > 0 ? config.weightDecay() : 0;
-        adam(x.data(), pass.gradients().get(name), m.get(name), v.get(name), gradientScale, decay);
+        adam(x.data(), pass.gradients().get(name), m.get(name), v.get(name), decay);
       }
     }
     if (average != null) {
@@ -304,8 +311,7 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  private void adam(
-      Buffer x, Buffer gradient, Buffer m, Buffer v, float gradientScale, float weightDecay) {
+  private void adam(Buffer x, Buffer gradient, Buffer m, Buffer v, float weightDecay) {
     kernels
         .optimizer()
         .adam(
@@ -314,7 +320,7 @@ public final class Trainer implements AutoCloseable {
             gradient,
             m,
             v,
-            gradientScale,
+            pass.clip(),
             learningRate(),
             BETA1,
             config.beta2(),
@@ -332,12 +338,8 @@ public final class Trainer implements AutoCloseable {
     batch.seal();
   }
 
-  /** The factor that clips the gradient; refuses what is not finite. */
-  private float gradientScale(int epoch, float loss) {
-    Buffer gradients = pass.gradients().flat();
-    kernels.dense().squaredNorm(gradients.count(), gradients, norm);
-    norm.get(0, normValue, 0, 1);
-    if (!Float.isFinite(loss) || !Float.isFinite(normValue[0])) {
+  private void requireFinite(int epoch, float loss) {
+    if (!Float.isFinite(loss) || Float.isNaN(pass.clipScale())) {
       throw new TrainingDivergedException(
           "training diverged at step "
               + step
@@ -350,10 +352,6 @@ public final class Trainer implements AutoCloseable {
               + ") or clip the gradient norm. The checkpoint of the last report stays in "
               + folder);
     }
-    double length = Math.sqrt(normValue[0]);
-    return config.clipNorm() > 0 && length > config.clipNorm()
-        ? (float) (config.clipNorm() / length)
-        : 1;
   }
 
   private String firstNonFinite(float loss) {
@@ -367,14 +365,12 @@ public final class Trainer implements AutoCloseable {
         return "the gradient of " + tensor.name() + " is not finite";
       }
     }
-    return "the loss is " + loss + " and the squared norm of the gradient " + normValue[0];
+    return "the loss is " + loss + ", or the squared norm of the whole gradient no float32";
   }
 
   private boolean finite(Buffer data) {
     kernels.dense().squaredNorm(data.count(), data, norm);
-    float[] value = new float[1];
-    norm.get(0, value, 0, 1);
-    return Float.isFinite(value[0]);
+    return Float.isFinite(norm.floats()[0]);
   }
 
   /** The users in the order of an epoch: a Fisher-Yates shuffle by counter-based bits. */

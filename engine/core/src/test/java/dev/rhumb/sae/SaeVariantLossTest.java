@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.rhumb.kernels.Backend;
+import dev.rhumb.kernels.BackendReport;
 import dev.rhumb.kernels.Buffer;
 import dev.rhumb.kernels.Kernels;
 import dev.rhumb.kernels.Philox;
@@ -24,9 +25,17 @@ class SaeVariantLossTest {
 
   private record Scenario(Backend backend, SaeVariant variant) {}
 
+  /** Those that run here. */
+  private static List<Backend> backends() {
+    return Kernels.report().stream()
+        .filter(BackendReport::available)
+        .map(BackendReport::backend)
+        .toList();
+  }
+
   static List<Scenario> scenarios() {
     List<Scenario> scenarios = new ArrayList<>();
-    for (Backend backend : new Backend[] {Backend.SCALAR, Backend.SIMD}) {
+    for (Backend backend : backends()) {
       for (SaeVariant variant :
           List.of(
               new SaeVariant.TopK(3),
@@ -122,7 +131,7 @@ class SaeVariantLossTest {
 
   @Test
   void theStraightThroughGradientIsThatOfThePaper() {
-    for (Backend backend : new Backend[] {Backend.SCALAR, Backend.SIMD}) {
+    for (Backend backend : backends()) {
       SaeVariant.JumpRelu variant = new SaeVariant.JumpRelu(0.05f, 0.3f);
       try (Kernels kernels = Kernels.open(backend, 2);
           SaeWeights weights = weights(kernels, variant);

@@ -31,11 +31,6 @@ import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingListener;
 import dev.rhumb.train.TrainingResult;
-import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.SymbolLookup;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,6 +51,7 @@ class CudaBackendTest {
 
   @TempDir Path temporary;
   private long live;
+  private long waits;
 
   @BeforeEach
   void available() {
@@ -174,7 +170,7 @@ class CudaBackendTest {
 
   private static long[] counters() {
     return new long[] {
-      Machine.get("graph_launches"), Machine.get("graph_nodes"), Machine.get("waits")
+      EmulatedMachine.get("graph_launches"), EmulatedMachine.get("graph_nodes"), EmulatedMachine.get("waits")
     };
   }
 
@@ -265,7 +261,7 @@ class CudaBackendTest {
     }
   }
 
-  private static TrainingResult train(Kernels kernels, Split split, Path to, List<Double> losses) {
+  private TrainingResult train(Kernels kernels, Split split, Path to, List<Double> losses) {
     return Trainer.train(
         kernels,
         split,
@@ -277,6 +273,11 @@ class CudaBackendTest {
           @Override
           public void onStep(int epoch, int step, int steps, float loss) {
             losses.add((double) loss);
+            long now = EmulatedMachine.get("waits");
+            if (kernels.backend() == Backend.CUDA && epoch > 1 && step > 1) {
+              assertEquals(1, now - waits, "waits of step " + step);
+            }
+            waits = now;
           }
 
           @Override
@@ -296,6 +297,8 @@ class CudaBackendTest {
         at += Philox.uniform(3, 0, u, i) < 0.9 ? 1 : 7;
       }
     }
+    long deferred = EmulatedMachine.get("deferred");
+    EmulatedMachine.set("deferred", 1);
     try (Dataset dataset = builder.build("ring");
         Kernels simd = Kernels.open(Backend.SIMD, 1);
         Kernels cuda = Kernels.open(Backend.CUDA, 1)) {
@@ -311,6 +314,8 @@ class CudaBackendTest {
       for (int i = 0; i < expected.size(); i++) {
         assertEquals(expected.get(i), found.get(i), 2e-3 * (1 + Math.abs(expected.get(i))));
       }
+    } finally {
+      EmulatedMachine.set("deferred", deferred);
     }
   }
 
@@ -319,13 +324,13 @@ class CudaBackendTest {
     Path folder = folder();
     try (Recommender gpu = open(Backend.CUDA, folder);
         Session session = gpu.newSession()) {
-      Machine.set("memory_bytes", Machine.get("allocated_bytes") + (1 << 10));
+      EmulatedMachine.set("memory_bytes", EmulatedMachine.get("allocated_bytes") + (1 << 10));
       try {
         NativeException e = assertThrows(NativeException.class, () -> gpu.newBatch(64, 1));
         assertEquals(NativeException.Kind.OUT_OF_MEMORY, e.kind());
         assertTrue(e.getMessage().matches("(?s).*bytes asked.* free of .*"), e.getMessage());
       } finally {
-        Machine.set("memory_bytes", 1L << 34);
+        EmulatedMachine.set("memory_bytes", 1L << 34);
       }
       session.append(1);
       assertEquals(3, session.recommend(3).count());
@@ -340,7 +345,7 @@ class CudaBackendTest {
       try (Session session = gpu.newSession()) {
         session.append(1);
         assertEquals(3, session.recommend(3).count());
-        Machine.set("fail_launch", 1);
+        EmulatedMachine.set("fail_launch", 1);
         NativeException e =
             assertThrows(
                 NativeException.class,
@@ -378,46 +383,6 @@ class CudaBackendTest {
       there.put(0, new float[] {1, 2, 3, 4}, 0, 4);
       here.copyFrom(there);
       assertEquals(3, here.floats()[2]);
-    }
-  }
-
-  /** The emulated machine's settings and counters. */
-  private static final class Machine {
-    private static final SymbolLookup LIBRARY =
-        SymbolLookup.libraryLookup(
-            Path.of(System.getProperty("rhumb.cuda.library")), Arena.global());
-
-    static void set(String name, long value) {
-      try (Arena arena = Arena.ofConfined()) {
-        int status =
-            (int)
-                Linker.nativeLinker()
-                    .downcallHandle(
-                        LIBRARY.findOrThrow("rhumb_host_set"),
-                        FunctionDescriptor.of(
-                            ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.JAVA_LONG))
-                    .invokeExact(arena.allocateFrom(name), value);
-        assertEquals(0, status, name);
-      } catch (RuntimeException | Error e) {
-        throw e;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
-      }
-    }
-
-    static long get(String name) {
-      try (Arena arena = Arena.ofConfined()) {
-        return (long)
-            Linker.nativeLinker()
-                .downcallHandle(
-                    LIBRARY.findOrThrow("rhumb_host_get"),
-                    FunctionDescriptor.of(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS))
-                .invokeExact(arena.allocateFrom(name));
-      } catch (RuntimeException | Error e) {
-        throw e;
-      } catch (Throwable e) {
-        throw new AssertionError(e);
-      }
     }
   }
 }
