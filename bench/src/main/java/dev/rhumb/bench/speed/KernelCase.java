@@ -503,8 +503,22 @@ public enum KernelCase {
           s.kernels
               .sae()
               .decodeLoss(
-                  n, KEPT, FEATURES, d, x, d, 2, denominator, indices, values, wDec, bDec, null, g,
-                  squares, dz);
+                  n,
+                  KEPT,
+                  FEATURES,
+                  d,
+                  x,
+                  d,
+                  2,
+                  denominator,
+                  indices,
+                  values,
+                  wDec,
+                  bDec,
+                  null,
+                  g,
+                  squares,
+                  dz);
     }
   },
   /** The gradients of encode and decode. */

@@ -288,8 +288,8 @@ public final class Trainer implements AutoCloseable {
   }
 
   /**
-   * A step of the optimizer. Nobody waits for the norm by which the gradient is clipped: where it is
-   * not finite, the parameters stay as they are.
+   * A step of the optimizer. Nobody waits for the norm by which the gradient is clipped: where it
+   * is not finite, the parameters stay as they are.
    */
   private void update() {
     Buffer gradients = pass.gradients().flat();

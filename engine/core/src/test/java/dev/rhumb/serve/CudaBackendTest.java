@@ -170,7 +170,9 @@ class CudaBackendTest {
 
   private static long[] counters() {
     return new long[] {
-      EmulatedMachine.get("graph_launches"), EmulatedMachine.get("graph_nodes"), EmulatedMachine.get("waits")
+      EmulatedMachine.get("graph_launches"),
+      EmulatedMachine.get("graph_nodes"),
+      EmulatedMachine.get("waits")
     };
   }
 

@@ -12,8 +12,7 @@ import java.nio.file.Path;
 /** The settings and counters of CUDA's emulation, by the names of native/host/rhumb_host.h. */
 public final class EmulatedMachine {
   private static final SymbolLookup LIBRARY =
-      SymbolLookup.libraryLookup(
-          Path.of(System.getProperty("rhumb.cuda.library")), Arena.global());
+      SymbolLookup.libraryLookup(Path.of(System.getProperty("rhumb.cuda.library")), Arena.global());
 
   public static void set(String name, long value) {
     try (Arena arena = Arena.ofConfined()) {
