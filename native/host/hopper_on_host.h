@@ -70,7 +70,7 @@ inline void copy_block(void *shared, const void *global, unsigned bytes, Barrier
 }
 inline void fence_async() { rhumb_host::show_stores(); }
 
-inline void wgmma_fence() {
+inline void wgmma_fence(float (&)[64]) {
   unsigned warp = rhumb_host::warp_of_group();
   rhumb_host::meet(rhumb_host::kProductFence, 0xffffffffu, &warp);
 }

@@ -718,7 +718,7 @@ __global__ void __launch_bounds__(kThreads, 1) scan_tiles(Encoder e, Scan scan) 
     rhumb::barrier_wait(&full[s % kStages], s / kStages % 2);
     const uint64_t a = rhumb::operand((streams(slices) ? stage + kWeightBytes : rows + slice * kRowBytes) + group_rows);
     const uint64_t b = rhumb::operand(stage);
-    rhumb::wgmma_fence();
+    rhumb::wgmma_fence(sums);
 #pragma unroll
     for (int k = 0; k < kSlice / 16; k++) {
       rhumb::wgmma_bf16_64x128x16(sums, rhumb::columns_on(a, 16 * k), rhumb::columns_on(b, 16 * k), slice > 0 || k > 0);

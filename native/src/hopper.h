@@ -82,7 +82,6 @@ __device__ __forceinline__ void copy_block(void *shared, const void *global, uns
 
 __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.shared::cta;" : : : "memory"); }
 
-__device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" : : : "memory"); }
 // Closes the group of products since the last commit.
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory"); }
 
@@ -91,6 +90,11 @@ __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_grou
 #define RHUMB_SUMS_64(d)                                                                                       \
   RHUMB_SUMS_8(d, 0), RHUMB_SUMS_8(d, 8), RHUMB_SUMS_8(d, 16), RHUMB_SUMS_8(d, 24), RHUMB_SUMS_8(d, 32),       \
       RHUMB_SUMS_8(d, 40), RHUMB_SUMS_8(d, 48), RHUMB_SUMS_8(d, 56)
+
+// What the threads have done with the sums is done.
+__device__ __forceinline__ void wgmma_fence(float (&d)[64]) {
+  asm volatile("wgmma.fence.sync.aligned;" : RHUMB_SUMS_64(d) : : "memory");
+}
 
 // D (64, 128) += A (64, 16) B (16, 128) of bf16, or without `add` D = A B; a, b: operand() of A, and of B stored as (128, 16).
 // Warp w of the group has rows 16 w to 16 w + 15 of D: d[4 n .. 4 n + 3] is what mma_bf16_16816 has of columns 8 n to 8 n + 7.

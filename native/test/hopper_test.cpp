@@ -162,7 +162,7 @@ __global__ void multiply(float *c, float *before, const __nv_bfloat16 *a, const 
     sums[i] = c[place(i)];
   }
   if (fault != NO_FENCE) {
-    rhumb::wgmma_fence();
+    rhumb::wgmma_fence(sums);
   }
   const uint64_t of_a = rhumb::operand(left + (fault == OTHERS_OPERAND && thread / 32 == 2 ? 1024 : 0));
   const uint64_t of_b = rhumb::operand(right + (fault == LANES && thread % 32 == 3 ? 1024 : 0));
@@ -202,9 +202,10 @@ __global__ void two_groups(float *out) {
   float second[64];
   std::fill(first, first + 64, 5.0f);
   std::fill(second, second + 64, 7.0f);
-  rhumb::wgmma_fence();
+  rhumb::wgmma_fence(first);
   rhumb::wgmma_bf16_64x128x16(first, one, one, false);
   rhumb::wgmma_commit();
+  rhumb::wgmma_fence(second);
   rhumb::wgmma_bf16_64x128x16(second, one, one, true);
   rhumb::wgmma_commit();
   rhumb::wgmma_wait<1>(first);

@@ -106,6 +106,37 @@ class SaeConformanceTest extends Conformance {
     encode(2, 5, 2053, 1500, null);
   }
 
+  /** Enough rows and features for tensor cores, whose every kind of kernel has a width here. */
+  @Test
+  void encodeOfManyRows() {
+    encode(130, 19, 2100, 20, null);
+    encode(257, 64, 1000, 32, null);
+    encode(128, 128, 513, 16, null);
+    encode(131, 150, 600, 64, null);
+    encode(129, 256, 515, 8, null);
+    encode(140, 400, 700, 32, null);
+  }
+
+  /** What products of bfloat16 operands cannot tell apart, or hide behind greater ones. */
+  @Test
+  void encodeOfManyRowsThatCancel() {
+    for (int width : new int[] {48, 256, 300}) {
+      encode(130, width, 560, 32, cancelling(512));
+      encode(130, width, 560, 16, cancelling(8));
+      encode(129, width, 530, 20, (r, c) -> 1 + (r * 31 % 97 + c % 3) * 0x1p-16);
+    }
+  }
+
+  /** Rows of uniform values, but of every eight two are large: in every other pair of rows their products cancel. */
+  private static Memory.Fill cancelling(double large) {
+    return (r, c) ->
+        switch (c % 8) {
+          case 0 -> large;
+          case 7 -> r % 2 == 0 ? large : -large;
+          default -> ((r * 1009L + c) * 0x9E3779B97F4A7C15L >>> 40) * 0x1p-23 - 1;
+        };
+  }
+
   @Test
   void encodeWithTies() {
     encode(9, 3, 700, 40, (r, c) -> (r * 7 + c * 5) % 3 - 1);
