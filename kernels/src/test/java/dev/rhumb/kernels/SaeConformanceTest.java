@@ -127,7 +127,10 @@ class SaeConformanceTest extends Conformance {
     }
   }
 
-  /** Rows of uniform values, but of every eight two are large: in every other pair of rows their products cancel. */
+  /**
+   * Rows of uniform values, but of every eight two are large: in every other pair of rows their
+   * products cancel.
+   */
   private static Memory.Fill cancelling(double large) {
     return (r, c) ->
         switch (c % 8) {
