@@ -49,7 +49,7 @@ def main(folder, results=None):
     product = next((c["milliseconds"] for c in ceilings if c["shape"] == PRODUCT), None)
     rows = []
     for p in ours:
-        peer = best.get((p["work"].removesuffix(" wgmma").removesuffix(" EXACT_BF16"), p["shape"]))
+        peer = best.get((re.sub(r"( EXACT_BF16| bf16)?( wgmma)?$", "", p["work"]), p["shape"]))
         reference = None if peer is None else (peer["who"], peer["milliseconds"])
         if p["work"] == "steered decode" and p["shape"] in copies:
             reference = ("a copy of x", copies[p["shape"]]["milliseconds"])

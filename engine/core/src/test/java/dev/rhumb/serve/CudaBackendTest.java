@@ -3,6 +3,7 @@ package dev.rhumb.serve;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -31,6 +32,11 @@ import dev.rhumb.train.Trainer;
 import dev.rhumb.train.TrainingConfig;
 import dev.rhumb.train.TrainingListener;
 import dev.rhumb.train.TrainingResult;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -289,8 +295,7 @@ class CudaBackendTest {
         });
   }
 
-  @Test
-  void trainingFollowsTheCpusAndRepeatsItself() {
+  private static Dataset ring() {
     DatasetBuilder builder = new DatasetBuilder();
     for (int u = 0; u < 24; u++) {
       int at = u;
@@ -299,9 +304,14 @@ class CudaBackendTest {
         at += Philox.uniform(3, 0, u, i) < 0.9 ? 1 : 7;
       }
     }
+    return builder.build("ring");
+  }
+
+  @Test
+  void trainingFollowsTheCpusAndRepeatsItself() {
     long deferred = EmulatedMachine.get("deferred");
     EmulatedMachine.set("deferred", 1);
-    try (Dataset dataset = builder.build("ring");
+    try (Dataset dataset = ring();
         Kernels simd = Kernels.open(Backend.SIMD, 1);
         Kernels cuda = Kernels.open(Backend.CUDA, 1)) {
       Split split = Splits.leaveOneOut(dataset);
@@ -319,6 +329,61 @@ class CudaBackendTest {
     } finally {
       EmulatedMachine.set("deferred", deferred);
     }
+  }
+
+  /** Mixed precision: the loss falls as in float32, the weights are float32, runs are the same. */
+  @Test
+  void trainingInBf16FollowsThatInFloat32AndRepeatsItself() throws IOException {
+    List<Float> expected = new ArrayList<>();
+    List<Float> found = new ArrayList<>();
+    List<Float> again = new ArrayList<>();
+    try (Dataset dataset = ring();
+        Kernels fp32 = Kernels.open(Backend.CUDA, 1)) {
+      Split split = Splits.leaveOneOut(dataset);
+      System.setProperty("rhumb.cuda.precision", "bf16");
+      try (Kernels bf16 = Kernels.open(Backend.CUDA, 1)) {
+        steps(fp32, split, temporary.resolve("fp32"), expected);
+        steps(bf16, split, temporary.resolve("bf16"), found);
+        steps(bf16, split, temporary.resolve("again"), again);
+      } finally {
+        System.clearProperty("rhumb.cuda.precision");
+      }
+    }
+    assertEquals(found, again);
+    byte[] weights = Files.readAllBytes(temporary.resolve("bf16/model.safetensors"));
+    assertArrayEquals(
+        weights, Files.readAllBytes(temporary.resolve("again/model.safetensors")), "weights");
+    assertTrue(found.getLast() < 0.9f * found.getFirst(), found.toString());
+    assertNotEquals(expected, found);
+    assertEquals(expected.size(), found.size());
+    for (int i = 0; i < expected.size(); i++) {
+      assertEquals(expected.get(i), found.get(i), 0.005f * expected.get(i), "step " + i);
+    }
+    // Of bf16's numbers the lower halves would all be 0.
+    ByteBuffer bytes = ByteBuffer.wrap(weights).order(ByteOrder.LITTLE_ENDIAN);
+    int from = 8 + (int) bytes.getLong(0);
+    assertTrue(new String(weights, 8, from - 8, StandardCharsets.UTF_8).contains("\"F32\""));
+    int fine = 0;
+    for (int at = from; at < weights.length; at += 4) {
+      fine += bytes.getShort(at) != 0 ? 1 : 0;
+    }
+    assertTrue(fine > (weights.length - from) / 8, fine + " of " + (weights.length - from) / 4);
+  }
+
+  private static void steps(Kernels kernels, Split split, Path to, List<Float> losses) {
+    Trainer.train(
+        kernels,
+        split,
+        ModelConfig.of(BlockStyle.SASREC, ITEMS, 16, 1, 2, 10, 0.1f),
+        new TrainingConfig(4, 8, 5e-3f, 0, 0, 4, 50),
+        to,
+        false,
+        new TrainingListener() {
+          @Override
+          public void onStep(int epoch, int step, int steps, float loss) {
+            losses.add(loss);
+          }
+        });
   }
 
   @Test
