@@ -61,7 +61,8 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr size_t kStack = 64 * 1024;  // of which a page goes to kColour
-constexpr size_t kSharedUnasked = 48 * 1024;  // what a kernel gets without cudaFuncSetAttribute
+// What a kernel gets without cudaFuncSetAttribute: 48 KiB less its static shared memory, which is not known here.
+constexpr size_t kSharedUnasked = 47 * 1024;
 constexpr size_t kCanary = 64;                // bytes behind dynamic shared memory that nobody may touch
 constexpr unsigned char kCanaryByte = 0xa5;
 

@@ -82,8 +82,9 @@ constexpr int kDepth = 32;                   // of the rounded width, what wide 
 constexpr int64_t kFewestRows = 128;
 constexpr int64_t kMostKept = 96;            // of 256 candidates that fit
 constexpr int kMostGroups = 256;
-constexpr int64_t kMostBytes = int64_t{1} << 26;  // of candidates, unless one part needs more
+constexpr int64_t kMostBytes = int64_t{1} << 27;  // of candidates, unless one part needs more
 constexpr int kFinishBlock = 128;
+constexpr int kCapacity = 256;               // of a row's candidates in one part: far above the usual 40, so few fill up
 constexpr int kListed = 512;                 // candidates of a row that finish can hold
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -244,7 +245,8 @@ __device__ __forceinline__ int shrink(const Encoder &e, Key *keys, int n, int ke
   for (int first = 0; first < n; first += kWarp) {
     const Key key = first + lane < n ? keys[first + lane] : kNoKey;
     const bool stays = key != kNoKey && (exact ? may_reach(e, key, norm, rounding, exact, *floor) : key >= least);
-    const unsigned staying = __ballot_sync(kAllLanes, stays);  // everyone has read what is now written over
+    const unsigned staying = __ballot_sync(kAllLanes, stays);
+    __syncwarp();  // everyone has read what is now written over
     if (stays) {
       keys[left + __popc(staying & ((1u << lane) - 1))] = key;
     }
@@ -288,8 +290,7 @@ struct Scan {
   int per_part;       // tiles of part blockIdx.y
   int groups;         // of a row in the seed
   float *greatest;    // (padded rows, groups), of the seed
-  int capacity;       // of a row's candidates in one part
-  Key *candidates;    // (padded rows, parts, capacity)
+  Key *candidates;    // (padded rows, parts, kCapacity)
   int *counts;        // (padded rows, parts); -1: they did not fit
 };
 
@@ -399,7 +400,7 @@ __device__ __forceinline__ void append(const Encoder &e, const Scan &scan, RowSt
     for (int half = 0; half < 2; half++) {
       if (hits[m][half]) {
         const int row = first_row + m * 16 + half * 8 + lane / 4;
-        Key *to = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * scan.capacity;
+        Key *to = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * kCapacity;
 #pragma unroll
         for (int n = 0; n < kUnitTiles; n++) {
 #pragma unroll
@@ -417,14 +418,14 @@ __device__ __forceinline__ void append(const Encoder &e, const Scan &scan, RowSt
   }
   __syncwarp();
   unsigned full =
-      __ballot_sync(kAllLanes, lane < 16 * kParts && state[first_row + lane].count > scan.capacity - kUnit);
+      __ballot_sync(kAllLanes, lane < 16 * kParts && state[first_row + lane].count > kCapacity - kUnit);
   for (; full != 0; full &= full - 1) {
     const int row = first_row + __ffs(static_cast<int>(full)) - 1;
-    Key *keys = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * scan.capacity;
+    Key *keys = scan.candidates + ((tile_row + row) * gridDim.y + blockIdx.y) * kCapacity;
     const RowState of = state[row];
     float floor = of.floor;
-    int left = shrink<kMostGroups / kWarp>(e, keys, of.count, scan.kept, of.norm, of.rounding, scan.exact, &floor);
-    if (left > scan.capacity - kUnit) {
+    int left = shrink<kCapacity / kWarp>(e, keys, of.count, scan.kept, of.norm, of.rounding, scan.exact, &floor);
+    if (left > kCapacity - kUnit) {
       left = -1;
       floor = out_of_reach();
     } else if (!scan.exact) {  // K have reached it, and who comes later loses a tie by its index
@@ -781,11 +782,14 @@ cudaError_t runs_here(bool *runs) {
 
 template <bool kSeed>
 cudaError_t launch_scan(const Encoder &e, const Scan &scan, int64_t row_tiles, int64_t parts, cudaStream_t stream) {
-  const int bytes = shared_bytes(static_cast<int>(scan.padded_width / kSlice));
-  const cudaError_t error = cudaFuncSetAttribute(scan_tiles<kSeed>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  // The same at every call: others may launch at the same time with other widths.
+  constexpr int kMost =
+      shared_bytes(kMostSlices) > shared_bytes(kMostSlices + 1) ? shared_bytes(kMostSlices) : shared_bytes(kMostSlices + 1);
+  const cudaError_t error = cudaFuncSetAttribute(scan_tiles<kSeed>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
   if (error != cudaSuccess) {
     return error;
   }
+  const int bytes = shared_bytes(static_cast<int>(scan.padded_width / kSlice));
   RHUMB_LAUNCH((scan_tiles<kSeed>), dim3(static_cast<unsigned>(row_tiles), static_cast<unsigned>(parts)), dim3(kThreads),
                bytes, stream, e, scan);
   return cudaGetLastError();
@@ -801,8 +805,7 @@ struct Finish {
   int64_t rows;
   const RowNorms *norms;  // (padded rows)
   int parts;
-  int capacity;
-  const Key *candidates;  // (padded rows, parts, capacity)
+  const Key *candidates;  // (padded rows, parts, kCapacity)
   const int *counts;      // (padded rows, parts)
   int kept;
   bool exact;
@@ -854,7 +857,7 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
   int n = 0;
   float floor = __uint_as_float(0xff800000u);
   for (int part = 0; good && part < of.parts; part++) {
-    const Key *from = of.candidates + (row * of.parts + part) * of.capacity;
+    const Key *from = of.candidates + (row * of.parts + part) * kCapacity;
     const int count = counts[part];
     for (int first = 0; good && first < count; first += kWarp) {
       const Key key = first + lane < count ? from[first + lane] : kNoKey;
@@ -904,6 +907,19 @@ __global__ void __launch_bounds__(kFinishBlock) finish(Encoder e, Finish of) {
   }
 }
 
+cudaError_t launch_finish(const Encoder &e, const Finish &of, cudaStream_t stream) {
+  constexpr int kWarps = kFinishBlock / kWarp;
+  constexpr int kKeyBytes = static_cast<int>(sizeof(Key));
+  constexpr int kMost = kWarps * (kListed + static_cast<int>(rhumb::kMostRoundedWidth) / 2) * kKeyBytes;
+  const cudaError_t error = cudaFuncSetAttribute(finish, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+  if (error != cudaSuccess) {
+    return error;
+  }
+  const int64_t bytes = kWarps * (kListed + (e.width + 1) / 2) * kKeyBytes;
+  RHUMB_LAUNCH(finish, dim3(static_cast<unsigned>(ceil_div(of.rows, kWarps))), dim3(kFinishBlock), bytes, stream, e, of);
+  return cudaGetLastError();
+}
+
 // --- Plans -----------------------------------------------------------------------------------------------------------------
 
 // How a call divides its work and its scratch; scratch NULL: to learn the bytes.
@@ -917,7 +933,6 @@ struct Plan {
   int64_t seed_step;
   int64_t seed_parts;
   int64_t seed_per_part;
-  int capacity;
   __nv_bfloat16 *x;
   RowNorms *norms;
   float *floors;
@@ -937,8 +952,7 @@ Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scr
   p.tiles = ceil_div(features, kFeatureTile);
   // Two blocks for each of an H100's 132 multiprocessors where two fit on one; the shape alone decides, not the device.
   const int64_t blocks = p.padded_width == 64 ? 264 : 132;
-  p.capacity = kept <= 32 ? 128 : 256;
-  const int64_t by_bytes = kMostBytes / (p.padded_rows * p.capacity * static_cast<int64_t>(sizeof(Key)));
+  const int64_t by_bytes = kMostBytes / (p.padded_rows * kCapacity * static_cast<int64_t>(sizeof(Key)));
   const int64_t by_tiles = p.tiles * kFeatureTile / 256;
   int64_t parts = blocks / row_tiles;
   parts = parts < by_bytes ? parts : by_bytes;
@@ -960,7 +974,7 @@ Plan plan(int64_t width, int64_t features, int64_t rows, int64_t kept, void *scr
   p.norms = cut.take<RowNorms>(p.padded_rows);
   p.floors = cut.take<float>(p.padded_rows);
   p.greatest = cut.take<float>(p.padded_rows * p.seed_tiles * kFeatureTile / kGroup);
-  p.candidates = cut.take<Key>(p.padded_rows * p.parts * p.capacity);
+  p.candidates = cut.take<Key>(p.padded_rows * p.parts * kCapacity);
   p.counts = cut.take<int>(p.padded_rows * p.parts);
   p.left = cut.take<int32_t>(rows);
   p.left_count = cut.take<int32_t>(1);
@@ -1056,7 +1070,6 @@ int rhumb::encode_certified(const char *call, const Encoder &e, const TopKCall &
   scan.exact = of.selection == RHUMB_EXACT;
   scan.groups = static_cast<int>(p.seed_tiles * kFeatureTile / kGroup);
   scan.greatest = p.greatest;
-  scan.capacity = p.capacity;
   scan.candidates = p.candidates;
   scan.counts = p.counts;
   if (error == cudaSuccess && p.seed_tiles > 0) {
@@ -1077,14 +1090,10 @@ int rhumb::encode_certified(const char *call, const Encoder &e, const TopKCall &
     error = launch_scan<false>(e, scan, row_tiles, p.parts, stream);
   }
   if (error == cudaSuccess) {
-    const Finish finishing{of.x,        of.x_stride, of.rows,     p.norms, static_cast<int>(p.parts), p.capacity,
+    const Finish finishing{of.x,        of.x_stride, of.rows,     p.norms, static_cast<int>(p.parts),
                            p.candidates, p.counts,    scan.kept,   scan.exact, of.rectify,              of.indices,
                            of.values,   p.left,      p.left_count};
-    constexpr int kWarps = kFinishBlock / kWarp;
-    const int64_t bytes = kWarps * (kListed + (e.width + 1) / 2) * static_cast<int64_t>(sizeof(Key));
-    RHUMB_LAUNCH(finish, dim3(static_cast<unsigned>(ceil_div(of.rows, kWarps))), dim3(kFinishBlock), bytes, stream, e,
-                 finishing);
-    error = cudaGetLastError();
+    error = launch_finish(e, finishing, stream);
   }
   return check(error, call);
 }

@@ -623,14 +623,11 @@ int rhumb_decode_loss(int64_t rows, int64_t kept, int64_t features, int64_t widt
   const auto launch = [&](auto aligned) {
     constexpr bool kAligned = decltype(aligned)::value;
     using In = Matrix<kAligned>;
-    if (shape.bytes > 48 << 10) {
-      const int allowed = rhumb::check(cudaFuncSetAttribute(decode_loss<kAligned>,
-                                                            cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                            static_cast<int>(shape.bytes)),
-                                       call);
-      if (allowed != RHUMB_OK) {
-        return allowed;
-      }
+    // The same at every call: others may launch at the same time with other shapes.
+    const int allowed = rhumb::check(
+        cudaFuncSetAttribute(decode_loss<kAligned>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostKeptOfOne), call);
+    if (allowed != RHUMB_OK) {
+      return allowed;
     }
     RHUMB_LAUNCH((decode_loss<kAligned>), dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 30))),
                  dim3(kLossBlock), static_cast<size_t>(shape.bytes), static_cast<cudaStream_t>(stream), lists,

@@ -88,11 +88,13 @@ inline Array<float> uniforms(int64_t count, float low = -1, float high = 1) {
   return x;
 }
 
-// The nearest float with 8 bits of mantissa, ties to even: bf16, but for the smallest.
+// The nearest bf16, ties to even.
 inline float to_bf16(float x) {
-  int exponent;
-  const float mantissa = std::frexp(x, &exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&x, &bits, sizeof bits);
+  return x;
 }
 
 // Operands of products in bf16: uniform, every fourth of them half way between two neighbours of bf16, or just beside it.
