@@ -54,8 +54,7 @@ class CudaChainTest {
     JsonObject trained = run("train", "cuda", with(small, "--epochs", 8));
     List<JsonObject> epochs = trained.objects("epochs");
     assertTrue(epochs.getLast().number("loss") < epochs.getFirst().number("loss"));
-    JsonObject sae =
-        run("sae", "cuda", "--features", 24, "--k", 3, "--steps", 120, "--batch", 64);
+    JsonObject sae = run("sae", "cuda", "--features", 24, "--k", 3, "--steps", 120, "--batch", 64);
     assertTrue(sae.number("explained_variance") > .5, sae.toString());
     run("explain", "cuda", "--report", home.resolve("report"));
 
