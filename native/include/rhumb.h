@@ -73,8 +73,8 @@ enum rhumb_activation {
   RHUMB_SILU = 4
 };
 
-/* How products are made: rhumb_gemm and the products of the softmax losses, forward and backward. Sums, and all that is no
-   product, are float32 in either; so is attention, yet. */
+/* How products are made: rhumb_gemm, attention over whole sequences and the products of the softmax losses, forward and
+   backward. Sums, and all that is no product, are float32 in either. */
 enum rhumb_precision {
   RHUMB_FP32 = 0,
   RHUMB_BF16 = 1 /* both operands of each product rounded to bf16, to the nearest, ties to even */
@@ -204,7 +204,13 @@ RHUMB_API int rhumb_scatter_add(int64_t rows, int64_t cols, const int32_t *d_ids
 /* --- Attention ----------------------------------------------------------------------------------------------------- */
 
 /* Causal attention over packed sequences. offsets (sequences + 1); q, k, v, out (rows, heads head_width); log_sum_exp
-   (rows, heads) or NULL. Dropout p by Philox stream `offset`. */
+   (rows, heads) or NULL. Dropout p by Philox stream `offset`. A row depends on rows of its own sequence and head
+   alone: a NaN elsewhere changes no bit of it, here and in the backward pass.
+
+   RHUMB_BF16, of heads up to 128 wide (wider ones are float32): q, k and v are rounded to bf16. Scores, the largest of
+   them, exponentials and sums are float32. A weight, before it is divided by their sum, is 2^(score log2(e) - m), where m is
+   the row's largest exponent rounded up to an integer; it is rounded to bf16 where it meets v, and out is divided by the
+   sum of the rounded: the weights of a row sum to one. log_sum_exp is of those that are not rounded. */
 RHUMB_API int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows, int64_t heads,
                               int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
                               int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key,
@@ -214,7 +220,12 @@ RHUMB_API int rhumb_attention(int precision, int64_t sequences, const int32_t *d
 /* Bytes of workspace of rhumb_attention_backward. */
 RHUMB_API int64_t rhumb_attention_backward_scratch(int64_t rows, int64_t heads, int64_t head_width);
 
-/* The gradients of rhumb_attention, set: dq, dk, dv (rows, heads head_width), from grad_out likewise. */
+/* The gradients of rhumb_attention, set: dq, dk, dv (rows, heads head_width), from grad_out likewise.
+
+   RHUMB_BF16, with what the forward pass gave in it: q, k, v and grad_out are rounded to bf16. The weights,
+   e^(score - log_sum_exp), are rounded where they meet grad_out; the gradients of scores, before the scale, where they meet
+   q and k. Both come from float32, as does grad_out . out with grad_out rounded. The scale, and dropout's factor in dv,
+   follow the sums. */
 RHUMB_API int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_offsets, int64_t rows,
                                        int64_t heads, int64_t head_width, const float *d_q, int64_t q_stride, const float *d_k,
                                        int64_t k_stride, const float *d_v, int64_t v_stride, float p, int64_t key,

@@ -6,116 +6,25 @@
 // their last rows, and the grid depends on the number of rows alone. starts[r] is between 0 and r whatever the offsets hold,
 // so that bad offsets lead nowhere out of bounds.
 //
-// Versions: heads of up to 128 columns go through tiles in shared memory, padded with zeros to 32, 64 or 128; wider ones
-// through plain kernels of one block for each row and head, whose sums live in the result.
-#include "fault.h"
-#include "philox.h"
+// A row depends on its own sequence alone, whatever its neighbours in a tile hold: a weight of 0, which is what those have
+// for it, leaves out what it would multiply.
+//
+// Versions: in float32, heads of up to 128 columns go through tiles in shared memory, padded with zeros to 32, 64 or 128;
+// wider ones through plain kernels of one block for each row and head, whose sums live in the result. In bf16, heads of up
+// to 128 go through attention_bf16.cu.
+#include "attention.h"
+#include "bf16.h"
 #include "quads.h"
 #include "reduce.h"
-#include "status.h"
 #include "tile.h"
 
 namespace {
 
 using namespace rhumb;
+using namespace rhumb::attention;
 
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
 constexpr int kThreads = kTileThreads;
 constexpr int kWarps = kThreads / kWarp;
-
-// Packed sequences of heads. offsets (sequences + 1); a matrix below is (rows, heads width).
-struct Shape {
-  const int32_t *offsets;
-  int sequences;
-  int rows;
-  int heads;
-  int width;
-  bool vector;  // every head of every row of every matrix is 16-byte aligned, and width a multiple of 4
-  float scale;  // 1 / sqrt(width)
-};
-
-struct View {
-  const float *data;
-  int64_t stride;
-  // Head `head` of row `row`: (width).
-  __device__ const float *at(const Shape &s, int64_t row, int head) const {
-    return data + row * stride + static_cast<int64_t>(head) * s.width;
-  }
-};
-
-struct Output {
-  float *data;
-  int64_t stride;
-  __device__ float *at(const Shape &s, int64_t row, int head) const {
-    return data + row * stride + static_cast<int64_t>(head) * s.width;
-  }
-};
-
-// A weight is kept, times `factor`, where its bits are at least `least`.
-struct Dropout {
-  int64_t key;
-  int64_t stream;
-  uint32_t least;
-  float factor;
-};
-
-// --- Sequences -----------------------------------------------------------------------------------------------------------
-
-// Reports the offsets that do not ascend from 0 to rows. All threads of one block call it.
-__device__ void check_offsets(const Shape &s, uint64_t *faults) {
-  for (int b = threadIdx.x; b <= s.sequences; b += blockDim.x) {
-    const int at = s.offsets[b];
-    const int before = b == 0 ? 0 : s.offsets[b - 1];
-    if (at < before || at > s.rows || (b == 0 && at != 0) || (b == s.sequences && at != s.rows)) {
-      report_fault(faults, RHUMB_FAULT_ATTENTION_OFFSET, b, static_cast<uint32_t>(at));
-    }
-  }
-}
-
-// The sequence that a row belongs to: the last that begins at it or before it. Some sequence where offsets are bad, -1 where
-// there is none.
-__device__ int sequence_of(const Shape &s, int row) {
-  int low = -1;
-  int high = s.sequences - 1;
-  while (low < high) {
-    const int middle = low + (high - low + 1) / 2;
-    if (s.offsets[middle] <= row) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
-
-// Where the sequence of a row begins: from 0 to the row, always.
-__device__ int start_of(const Shape &s, int row) {
-  const int b = sequence_of(s, row);
-  return b < 0 ? 0 : min(max(s.offsets[b], 0), row);
-}
-
-// The random bits of a query at the key places p, p + 16, p + 32, p + 48: by one evaluation where p / 16 is a multiple of 4,
-// else by two. (Places below 0 are those of other sequences; their bits mean nothing.)
-__device__ PhiloxWords dropout_words(const Dropout &dropout, uint32_t row, int place) {
-  const int block = place >> 6;
-  const int turn = place >> 4 & 3;
-  const uint32_t counter = static_cast<uint32_t>(block * 16 + (place & 15));
-  const PhiloxWords low = philox_words(dropout.key, dropout.stream, row, counter);
-  if (turn == 0) {
-    return low;
-  }
-  const PhiloxWords high = philox_words(dropout.key, dropout.stream, row, counter + 16);
-  PhiloxWords words;
-#pragma unroll
-  for (int j = 0; j < 4; j++) {
-    const uint32_t one = j < 3 ? low.word[(j + 1) & 3] : high.word[(j + 1) & 3];
-    const uint32_t two = j < 2 ? low.word[(j + 2) & 3] : high.word[(j + 2) & 3];
-    const uint32_t three = j < 1 ? low.word[(j + 3) & 3] : high.word[(j + 3) & 3];
-    words.word[j] = turn == 1 ? one : turn == 2 ? two : three;
-  }
-  return words;
-}
 
 // --- Forward, by tiles ---------------------------------------------------------------------------------------------------
 
@@ -215,9 +124,10 @@ __global__ void __launch_bounds__(kThreads, D <= 64 ? 3 : 2)
       }
     }
     __syncthreads();
-    load_tile<kTile, D>(keys, end - key0, s.width, s.vector, [&](int r) { return v.at(s, key0 + r, head); });
-    __syncthreads();
-    add_product<kRows, 2, kColumns>(weights + first * kScoreStride, keys, from, to, mixed);
+    const bool finite =
+        load_tile<kTile, D>(keys, end - key0, s.width, s.vector, [&](int r) { return v.at(s, key0 + r, head); });
+    const bool all_finite = __syncthreads_and(finite) != 0;
+    add_masked_product<kRows, 2, kColumns>(weights + first * kScoreStride, keys, from, to, all_finite, mixed);
   }
 #pragma unroll
   for (int i = 0; i < kRows; i++) {
@@ -385,13 +295,8 @@ __global__ void __launch_bounds__(kThreads)
 // With w the softmax, m dropout's factor (0 or 1 / (1 - p)) and g the gradient in out: of a weight dw[j] = m[j] g . v[j], of a
 // score ds[j] = w[j] (dw[j] - delta), where delta, the sum over i of w[i] dw[i], is g . out.
 
-struct Statistics {
-  const float *log_sum_exp;  // (rows, heads)
-  const float *delta;        // (rows, heads)
-  const int32_t *starts;     // (rows)
-};
-
-// Warp (row, head): delta, and where each row's sequence begins.
+// Warp (row, head): delta, and where each row's sequence begins. kRounded: of grad as bf16.
+template <bool kRounded>
 __global__ void __launch_bounds__(kThreads)
     prepare(Shape s, View out, View grad, float *delta, int32_t *starts, uint64_t *faults) {
   if (blockIdx.x == 0) {
@@ -407,7 +312,7 @@ __global__ void __launch_bounds__(kThreads)
     const float *b = grad.at(s, row, head);
     float dot = 0;
     for (int c = lane; c < s.width; c += kWarp) {
-      dot += a[c] * b[c];
+      dot += a[c] * (kRounded ? to_bf16(b[c]) : b[c]);
     }
     dot = warp_sum(dot);
     if (lane == 0) {
@@ -481,8 +386,9 @@ __global__ void __launch_bounds__(kThreads)
       add_scores<kRows, 2, D>(grads + first * (D + kTilePad), keys + lane * (D + kTilePad), weight_slopes);
     }
     __syncthreads();
-    load_tile<kTile, D>(keys, end - key0, s.width, s.vector, [&](int r) { return k.at(s, key0 + r, head); });
-    __syncthreads();
+    const bool finite =
+        load_tile<kTile, D>(keys, end - key0, s.width, s.vector, [&](int r) { return k.at(s, key0 + r, head); });
+    const bool all_finite = __syncthreads_and(finite) != 0;
     if (from < to) {
       float scores[kRows][4] = {};
       add_scores<kRows, 2, D>(queries + first * (D + kTilePad), keys + lane * (D + kTilePad), scores);
@@ -505,7 +411,7 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
       __syncwarp();
-      add_product<kRows, 2, kColumns>(slopes + first * kScoreStride, keys, from, to, sums);
+      add_masked_product<kRows, 2, kColumns>(slopes + first * kScoreStride, keys, from, to, all_finite, sums);
       __syncwarp();
     }
   }
@@ -520,7 +426,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Block (tile of keys, head): dk and dv, over the tiles of the queries that see one of these keys.
 template <int D, bool kDropout>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     key_gradient(Shape s, View q, View k, View v, Dropout dropout, Statistics known, View grad, Output dk, Output dv) {
   constexpr int kRows = backward_rows<D>();
   constexpr int kHeight = kTileGroups * kRows;
@@ -586,9 +492,11 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     __syncthreads();
-    load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return grad.at(s, row0 + r, head); });
-    __syncthreads();
-    add_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, value_sums);
+    bool finite =
+        load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return grad.at(s, row0 + r, head); });
+    bool all_finite = __syncthreads_and(finite) != 0;
+    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, all_finite,
+                                                     value_sums);
     float weight_slopes[kRows][4] = {};
     add_scores<kRows, kTileGroups, D>(values + first * (D + kTilePad), queries + lane * (D + kTilePad), weight_slopes);
     __syncwarp();
@@ -603,9 +511,10 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     __syncthreads();
-    load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return q.at(s, row0 + r, head); });
-    __syncthreads();
-    add_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, key_sums);
+    finite = load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return q.at(s, row0 + r, head); });
+    all_finite = __syncthreads_and(finite) != 0;
+    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, all_finite,
+                                                     key_sums);
   }
 #pragma unroll
   for (int i = 0; i < kRows; i++) {
@@ -674,11 +583,12 @@ __global__ void __launch_bounds__(kThreads)
   }
   // The queries that see this key follow it, up to the end of its sequence.
   for (int row0 = row; row0 < s.rows && known.starts[row0] <= row; row0 += kPairs) {
-    const int here = min(kPairs, s.rows - row0);
+    int here = min(kPairs, s.rows - row0);
+    while (known.starts[row0 + here - 1] > row) {  // not beyond row0's own, which is not
+      here--;
+    }
     for (int i = warp; i < here; i += kWarps) {
-      const bool seen = known.starts[row0 + i] <= row;
-      pairs[i] =
-          seen ? pair<kDropout>(s, head, row0 + i, row, q, k, v, dropout, known, grad) : make_float2(0, 0);
+      pairs[i] = pair<kDropout>(s, head, row0 + i, row, q, k, v, dropout, known, grad);
     }
     __syncthreads();
     for (int c = threadIdx.x; c < s.width; c += kThreads) {
@@ -735,11 +645,8 @@ Shape shape_of(int64_t sequences, const int32_t *offsets, int64_t rows, int64_t 
           static_cast<float>(1 / std::sqrt(static_cast<double>(width)))};
 }
 
-// One block for each `height` rows and head; one at least, which checks the offsets.
-dim3 tiles_of(const Shape &s, int height) {
-  const int64_t tiles = (static_cast<int64_t>(s.rows) + height - 1) / height * s.heads;
-  return dim3(static_cast<unsigned>(tiles < 1 ? 1 : tiles));
-}
+// Whether a call runs on tensor cores.
+bool is_rounded(int precision, const Shape &s) { return precision == RHUMB_BF16 && s.width <= kWidestRounded; }
 
 // A warp for each row and head.
 dim3 warps_of(const Shape &s) {
@@ -835,7 +742,9 @@ int rhumb_attention(int precision, int64_t sequences, const int32_t *d_offsets, 
   const Shape s = shape_of(sequences, d_offsets, rows, heads, head_width,
                            aligned16(d_q, q_stride) && aligned16(d_k, k_stride) && aligned16(d_v, v_stride) &&
                                aligned16(d_out, out_stride));
-  const auto launch = p == 0 ? launch_forward<false> : launch_forward<true>;
+  const auto launch = is_rounded(precision, s) ? forward_bf16
+                      : p == 0                 ? launch_forward<false>
+                                               : launch_forward<true>;
   return launch(s, {d_q, q_stride}, {d_k, k_stride}, {d_v, v_stride}, dropout_of(p, key, offset), {d_out, out_stride},
                 d_log_sum_exp, d_faults, static_cast<cudaStream_t>(stream));
 }
@@ -883,7 +792,9 @@ int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_
   float *delta = static_cast<float *>(d_scratch);                              // (rows, heads)
   int32_t *starts = reinterpret_cast<int32_t *>(delta + rows * heads);         // (rows)
   const View grad{d_grad_out, grad_out_stride};
-  RHUMB_LAUNCH(prepare, warps_of(s), dim3(kThreads), 0, launched, s, View{d_out, out_stride}, grad, delta, starts,
+  const bool rounded = is_rounded(precision, s);
+  const auto prepare_rows = rounded ? prepare<true> : prepare<false>;
+  RHUMB_LAUNCH(prepare_rows, warps_of(s), dim3(kThreads), 0, launched, s, View{d_out, out_stride}, grad, delta, starts,
                d_faults);
   if (const int status = check(cudaGetLastError(), "rhumb_attention_backward: launch")) {
     return status;
@@ -891,7 +802,7 @@ int rhumb_attention_backward(int precision, int64_t sequences, const int32_t *d_
   if (rows == 0) {
     return RHUMB_OK;
   }
-  const auto launch = p == 0 ? launch_backward<false> : launch_backward<true>;
+  const auto launch = rounded ? backward_bf16 : p == 0 ? launch_backward<false> : launch_backward<true>;
   return launch(s, {d_q, q_stride}, {d_k, k_stride}, {d_v, v_stride}, dropout_of(p, key, offset),
                 {d_log_sum_exp, delta, starts}, grad, {d_dq, dq_stride}, {d_dk, dk_stride}, {d_dv, dv_stride},
                 launched);

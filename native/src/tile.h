@@ -8,6 +8,8 @@
 // The two groups of a warp have neighbouring rows, and rows are 4 elements longer than D: so the reads meet no bank twice.
 #pragma once
 
+#include <cfloat>
+
 #include "device.h"
 
 namespace rhumb {
@@ -31,10 +33,13 @@ __device__ __forceinline__ int tile_column(int n) {
   return n / kTogether * (16 * kTogether) + tile_lane() * kTogether + n % kTogether;
 }
 
+__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= FLT_MAX; }  // false for NaN
+
 // tile (kHeight, D) = rows of `width` columns, at(r) being the r-th, and zeros from row `rows` and from column `width` on.
-// vector: all rows are 16-byte aligned, and width is a multiple of 4.
+// vector: all rows are 16-byte aligned, and width is a multiple of 4. Returns whether what this thread loaded is finite.
 template <int kHeight, int D, class RowAt>
-__device__ __forceinline__ void load_tile(float *tile, int rows, int width, bool vector, RowAt at) {
+__device__ __forceinline__ bool load_tile(float *tile, int rows, int width, bool vector, RowAt at) {
+  bool finite = true;
   if (vector) {
     constexpr int kPieces = D / 4;
 #pragma unroll 4
@@ -45,15 +50,19 @@ __device__ __forceinline__ void load_tile(float *tile, int rows, int width, bool
       if (r < rows && c < width) {
         x = *reinterpret_cast<const float4 *>(at(r) + c);
       }
+      finite &= is_finite(x.x) && is_finite(x.y) && is_finite(x.z) && is_finite(x.w);
       *reinterpret_cast<float4 *>(tile + r * (D + kTilePad) + c) = x;
     }
   } else {
     for (int i = threadIdx.x; i < kHeight * D; i += kTileThreads) {
       const int r = i / D;
       const int c = i % D;
-      tile[r * (D + kTilePad) + c] = r < rows && c < width ? at(r)[c] : 0.0f;
+      const float x = r < rows && c < width ? at(r)[c] : 0.0f;
+      finite &= is_finite(x);
+      tile[r * (D + kTilePad) + c] = x;
     }
   }
+  return finite;
 }
 
 // scores[i][j] += A[i] . B[j]. a: the thread's first row of A; b: row `lane` of B.
@@ -82,8 +91,8 @@ __device__ __forceinline__ void add_scores(const float *a, const float *b, float
 }
 
 // sums[i][n] += the sum over from <= k < to of S[i][k] C[k][column n]; from and to are multiples of 4. s: the thread's first
-// row of S; c: C (64, 16 kColumns).
-template <int kRows, int kStep, int kColumns>
+// row of S; c: C (64, 16 kColumns). kSkipZeros: an S[i][k] of 0 leaves out its row of C, infinities and all.
+template <int kRows, int kStep, int kColumns, bool kSkipZeros = false>
 __device__ __forceinline__ void add_product(const float *s, const float *c, int from, int to,
                                             float (&sums)[kRows][kColumns]) {
   constexpr int kStride = 16 * kColumns + kTilePad;
@@ -121,10 +130,23 @@ __device__ __forceinline__ void add_product(const float *s, const float *c, int 
       for (int i = 0; i < kRows; i++) {
 #pragma unroll
         for (int n = 0; n < kColumns; n++) {
-          sums[i][n] += x[i][t] * y[n];
+          if (!kSkipZeros || x[i][t] != 0) {
+            sums[i][n] += x[i][t] * y[n];
+          }
         }
       }
     }
+  }
+}
+
+// add_product where an element of S that is 0 stands for nothing at all. finite: all of C is, and so 0 times it is 0.
+template <int kRows, int kStep, int kColumns>
+__device__ __forceinline__ void add_masked_product(const float *s, const float *c, int from, int to, bool finite,
+                                                   float (&sums)[kRows][kColumns]) {
+  if (finite) {
+    add_product<kRows, kStep, kColumns>(s, c, from, to, sums);
+  } else {
+    add_product<kRows, kStep, kColumns, true>(s, c, from, to, sums);
   }
 }
 

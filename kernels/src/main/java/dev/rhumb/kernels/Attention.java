@@ -13,6 +13,13 @@ import java.lang.foreign.ValueLayout;
  * <p>Dropout applies to the attention weights after the softmax, by the bits of {@link Philox} at
  * (row * heads + head, key's place in its sequence), where row is the query's among all rows of the
  * batch.
+ *
+ * <p>A row depends on rows of its own sequence and head alone: a NaN elsewhere changes no bit of it.
+ *
+ * <p>On the CUDA backend with {@code rhumb.cuda.precision=bf16}, {@link #forward} and {@link
+ * #backward} take q, k, v and dOut as bf16, where heads are up to 128 wide. The weights and the
+ * gradients of scores are rounded to bf16 too, each where it is multiplied by one of these. Scores,
+ * exponentials and all sums are float32.
  */
 public abstract class Attention {
   Attention() {}
