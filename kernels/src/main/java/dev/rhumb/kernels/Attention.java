@@ -14,7 +14,8 @@ import java.lang.foreign.ValueLayout;
  * (row * heads + head, key's place in its sequence), where row is the query's among all rows of the
  * batch.
  *
- * <p>A row depends on rows of its own sequence and head alone: a NaN elsewhere changes no bit of it.
+ * <p>A row depends on rows of its own sequence and head alone: a NaN elsewhere changes no bit of
+ * it.
  *
  * <p>On the CUDA backend with {@code rhumb.cuda.precision=bf16}, {@link #forward} and {@link
  * #backward} take q, k, v and dOut as bf16, where heads are up to 128 wide. The weights and the

@@ -3,8 +3,8 @@ package dev.rhumb.kernels;
 import java.util.function.DoubleUnaryOperator;
 
 /**
- * Causal attention and its gradients in double that round where the CUDA backend does in bf16, which
- * {@code rhumb_attention} says in rhumb.h.
+ * Causal attention and its gradients in double that round where the CUDA backend does in bf16,
+ * which {@code rhumb_attention} says in rhumb.h.
  *
  * <p>What is rounded there comes out of float32 arithmetic, and so may lie on the other side of the
  * middle of two neighbours of bf16 than here. Only where the middle is within the error of float32
@@ -106,8 +106,7 @@ final class RoundedAttention {
             Dot slope = dot(dOut[i], v[other], from, to);
             double ds = w * (factor * slope.value - delta.value);
             double dsError =
-                wError * Math.abs(ds)
-                    + relative * w * (factor * slope.magnitude + delta.magnitude);
+                wError * Math.abs(ds) + relative * w * (factor * slope.magnitude + delta.magnitude);
             double wDoubt = doubt(w, wError * w);
             double dsDoubt = doubt(ds, dsError);
             double wRounded = operand.applyAsDouble(w);
