@@ -190,6 +190,8 @@ __global__ void __launch_bounds__(kRows / kRowsEach *kItems / kItemsEach, kRows 
   constexpr int kAlong = kItems / kItemsEach;             // threads along the items
   constexpr int kAcross = kRows / kRowsEach;              // along the rows
   constexpr int kThreads = kAlong * kAcross;
+  // Threads that go through a row's excluded items, which an allow-list makes as many as the catalogue's.
+  constexpr int kBarring = kThreads / kRows > kWarp ? kThreads / kRows : kWarp;
   __shared__ __align__(16) float h_tile[kRows * kPadded];
   __shared__ __align__(16) float item_tile[kItems * kPadded];
   __shared__ unsigned barred[kRows][kWindow / 32];
@@ -217,8 +219,8 @@ __global__ void __launch_bounds__(kRows / kRowsEach *kItems / kItemsEach, kRows 
         barred[i / (kWindow / 32)][i % (kWindow / 32)] = 0;
       }
       __syncthreads();
-      for (int r = thread / kWarp; r < rows_here; r += kThreads / kWarp) {
-        bar(a, excluded_begin[r] + thread % kWarp, excluded_end[r], kWarp, window, kWindow, barred[r]);
+      for (int r = thread / kBarring; r < rows_here; r += kThreads / kBarring) {
+        bar(a, excluded_begin[r] + thread % kBarring, excluded_end[r], kBarring, window, kWindow, barred[r]);
       }
     }
     const int64_t window_end = min(window + kWindow, to);
