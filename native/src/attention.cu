@@ -456,14 +456,18 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int rows = min(kTile, s.rows - row0);
     __syncthreads();
     load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return q.at(s, row0 + r, head); });
+    bool sees = false;
     if (threadIdx.x < kTile) {
       const int64_t row = row0 + min(static_cast<int>(threadIdx.x), rows - 1);
       // Behind the last row: a sequence that begins behind every key.
-      starts[threadIdx.x] = static_cast<int>(threadIdx.x) < rows ? known.starts[row] : s.rows;
+      const int start = static_cast<int>(threadIdx.x) < rows ? known.starts[row] : s.rows;
+      sees = start < end;
+      starts[threadIdx.x] = start;
       lse[threadIdx.x] = known.log_sum_exp[row * s.heads + head] * kLog2E;
       delta[threadIdx.x] = known.delta[row * s.heads + head];
     }
-    __syncthreads();
+    // The queries in front belong to sequences that begin before the last of these keys; a multiple of 4.
+    const int to = (__syncthreads_count(sees) + 3) & ~3;
     float weights[kRows][4] = {};
     add_scores<kRows, kTileGroups, D>(keys + first * (D + kTilePad), queries + lane * (D + kTilePad), weights);
     uint32_t kept = 0xffffffffu;  // bit 4 i + j
@@ -495,7 +499,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     bool finite =
         load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return grad.at(s, row0 + r, head); });
     bool all_finite = __syncthreads_and(finite) != 0;
-    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, all_finite,
+    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, to, all_finite,
                                                      value_sums);
     float weight_slopes[kRows][4] = {};
     add_scores<kRows, kTileGroups, D>(values + first * (D + kTilePad), queries + lane * (D + kTilePad), weight_slopes);
@@ -513,7 +517,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncthreads();
     finite = load_tile<kTile, D>(queries, rows, s.width, s.vector, [&](int r) { return q.at(s, row0 + r, head); });
     all_finite = __syncthreads_and(finite) != 0;
-    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, kTile, all_finite,
+    add_masked_product<kRows, kTileGroups, kColumns>(slopes + first * kScoreStride, queries, 0, to, all_finite,
                                                      key_sums);
   }
 #pragma unroll
