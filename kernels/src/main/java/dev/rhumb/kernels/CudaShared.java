@@ -245,20 +245,23 @@ final class CudaShared {
    *
    * @param queue throws what was found wrong by then, before the target is touched
    */
-  synchronized void get(
+  void get(
       DeviceBuffer source, long from, MemorySegment to, long at, long bytes, CudaQueue queue) {
     requireNoRecording();
-    if (bytes == 0) {
-      stream.synchronize();
-      queue.raise();
-    }
-    for (long done = 0; done < bytes; ) {
-      long part = Math.min(bytes - done, CHUNK);
-      source.copyTo(down.segment(), 0, from + done, part, stream);
-      stream.synchronize();
-      queue.raise();
-      MemorySegment.copy(down.segment(), 0, to, at + done, part);
-      done += part;
+    // Not the lock of products and of copies to the device, which need not wait for this one.
+    synchronized (down) {
+      if (bytes == 0) {
+        stream.synchronize();
+        queue.raise();
+      }
+      for (long done = 0; done < bytes; ) {
+        long part = Math.min(bytes - done, CHUNK);
+        source.copyTo(down.segment(), 0, from + done, part, stream);
+        stream.synchronize();
+        queue.raise();
+        MemorySegment.copy(down.segment(), 0, to, at + done, part);
+        done += part;
+      }
     }
   }
 
