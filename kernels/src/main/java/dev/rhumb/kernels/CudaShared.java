@@ -245,8 +245,7 @@ final class CudaShared {
    *
    * @param queue throws what was found wrong by then, before the target is touched
    */
-  void get(
-      DeviceBuffer source, long from, MemorySegment to, long at, long bytes, CudaQueue queue) {
+  void get(DeviceBuffer source, long from, MemorySegment to, long at, long bytes, CudaQueue queue) {
     requireNoRecording();
     // Not the lock of products and of copies to the device, which need not wait for this one.
     synchronized (down) {
