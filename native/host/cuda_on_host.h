@@ -16,8 +16,9 @@
 // threads in membermask"); so a last warp that is not full may name all 32 lanes. Reading from such a lane gives poison.
 //
 // What it does not have: clusters, concurrency between blocks or streams, memory of a device's own: a device pointer is a
-// host pointer. Tensor cores and asynchronous copies: src/mma.h, and Hopper's: src/hopper.h. Streams, memory and their failures: driver_on_host.h, where
-// a failed launch also breaks the context, if there is one. rhumb_host.h: all that can be set.
+// host pointer. Tensor cores and asynchronous copies: src/mma.h, and Hopper's: src/hopper.h. Streams, memory and their
+// failures: driver_on_host.h, where a failed launch also breaks the context, if there is one. rhumb_host.h: all that can be
+// set.
 #pragma once
 
 #include <math.h>

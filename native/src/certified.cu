@@ -36,11 +36,11 @@
 // What bounds the speed, at B 32k, F 16k, D 64 on an H100 (132 multiprocessors of 4 schedulers, 1.7 GHz). The products are
 // 6.9e10 flops: 86 us at the 800 TFLOP/s of wgmma, some 140 at the 62 % of it that mma.sync reaches. Of a warp's unit of
 // 32 x 32 scores the tensor cores take 32 mma of 6.5 cycles = 208; the scheduler issues 32 mma + 8 ldmatrix + 32 additions of
-// the bias + 32 comparisons + 16 for the floors less the errors = 120, so two warps hide one's epilogue behind the other's products. Appending costs some 100 to
-// 150 more in a unit that has a candidate, which is most of them at .4 % of the scores: about the tensor cores' own time, not
-// above it. Bytes: W_b is read once by each block of 256 rows, 2 MB x 128 = 270 MB from L2, 50 us, under the products; a
-// ldmatrix of 512 bytes serves 4 mma (8 ldmatrix x 4 cycles x 4 schedulers = 128 of the 208 cycles). The exact chains gather
-// some 40 rows of W a row, 32k x 40 x 256 bytes = 340 MB from L2, 60 us.
+// the bias + 32 comparisons + 16 for the floors less the errors = 120, so two warps hide one's epilogue behind the other's
+// products. Appending costs some 100 to 150 more in a unit that has a candidate, which is most of them at .4 % of the
+// scores: about the tensor cores' own time, not above it. Bytes: W_b is read once by each block of 256 rows, 2 MB x 128 =
+// 270 MB from L2, 50 us, under the products; a ldmatrix of 512 bytes serves 4 mma (8 ldmatrix x 4 cycles x 4 schedulers =
+// 128 of the 208 cycles). The exact chains gather some 40 rows of W a row, 32k x 40 x 256 bytes = 340 MB from L2, 60 us.
 //
 // On a multiprocessor (nvcc 13, sm_90; nothing spills): D 64, 128 registers and 37 KiB of shared memory, two blocks; D 128 to
 // 256, rows in up to 128 registers, one block; wider, 128 sums for each thread, one block, and the block's 256 rows stream

@@ -4,8 +4,8 @@
 // `#if RHUMB_HOPPER`: elsewhere there is none.
 //
 // Barriers. A phase ends once as many threads have arrived as barrier_init says and as many bytes have come as were expected in
-// it; then the next begins, phases being 0, 1, 0, 1 ... barrier_wait(b, p) returns once the latest phase p has ended, so at once for
-// p = 1 on a new barrier.
+// it; then the next begins, phases being 0, 1, 0, 1 ... barrier_wait(b, p) returns once the latest phase p has ended, so at
+// once for p = 1 on a new barrier.
 //
 // Proxies. Copies and wgmma reach shared memory by another way than loads and stores. What copy_block brought is there for
 // both once its barrier has been waited for; what threads stored is there for wgmma only after fence_async by each of them

@@ -3,8 +3,9 @@
 // Softmax: one pass over tiles of scores, 64 x 64 (128 x 64 in bf16, on tensor cores), takes the maximum and the denominator
 // of each row, the classes divided into parts where rows are few. The gradient in the scores, g = (softmax - target) / rows, is
 // made by the same tiles and held for a chunk of rows and classes at a time, no more than 32 MiB, small enough for the
-// second-level cache; dh += g w and dw += g^T h are ordinary products. That recomputes each score once; owning rows for dh and classes for dw would recompute them twice.
-// Sampled softmax is the same over the rows of w that were sampled, copied together, and a class more for each row: its target.
+// second-level cache; dh += g w and dw += g^T h are ordinary products. That recomputes each score once; owning rows for dh
+// and classes for dw would recompute them twice. Sampled softmax is the same over the rows of w that were sampled, copied
+// together, and a class more for each row: its target.
 //
 // Where each row has classes of its own (targets, drawn negatives), w meets h in entries (row, class, slope): dh sums them by
 // row, dw by class after a sort. Entries are float32 always: RHUMB_BF16 is for the tiles and the products of g.

@@ -63,8 +63,8 @@ void gemm(int precision, int64_t m, int64_t n, int64_t k, int salt) {
   testing::good(rhumb_gemm(precision, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride,
                            with_bias ? bias.data() : nullptr, activation, scratch.data(), bytes, nullptr),
                 "gemm");
-  const std::string what = std::string(bf16 ? "gemm in bf16 (" : "gemm (") + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k) +
-                           "), salt " + std::to_string(salt);
+  const std::string what = std::string(bf16 ? "gemm in bf16 (" : "gemm (") + std::to_string(m) + ", " + std::to_string(n) +
+                           ", " + std::to_string(k) + "), salt " + std::to_string(salt);
   // op(A) (m, k), op(B) transposed (n, k), as they enter the product.
   const auto entering = [&](const float *x, int64_t stride, bool along_k, int64_t rows) {
     std::vector<double> entries(static_cast<size_t>(rows * k));

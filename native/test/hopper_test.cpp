@@ -136,8 +136,8 @@ __global__ void arrives_too_often(float *in) {
 constexpr int kDepth = 64;
 enum Fault { NONE, NO_FENCE, NO_ASYNC_FENCE, NO_COMMIT, NO_WAIT, PENDING, MISPLACED, OTHERS_OPERAND, LANES };
 
-// c (64, 128) += a (64, kDepth) b (128, kDepth)^T, both by `tiled` blocks, stored by the threads themselves. before, c as it is before
-// the wait.
+// c (64, 128) += a (64, kDepth) b (128, kDepth)^T, both by `tiled` blocks, stored by the threads themselves. before, c as it
+// is before the wait.
 __global__ void multiply(float *c, float *before, const __nv_bfloat16 *a, const __nv_bfloat16 *b, Fault fault) {
   RHUMB_DYNAMIC_SHARED(unsigned char, dynamic);
   unsigned char *left = dynamic + (0u - rhumb::shared_address(dynamic)) % 1024 + (fault == MISPLACED ? 128 : 0);

@@ -352,8 +352,8 @@ public abstract class Layers {
    * @param ids (rows), distinct, each from 0 to tableRows - 1
    * @param x (rows, cols), contiguous
    * @param table (tableRows, cols), contiguous
-   * @throws IllegalArgumentException when an id is out of range: it names the row; nothing is
-   *     written
+   * @throws IllegalArgumentException when an id is out of range: it names the row; on the host
+   *     nothing is written then, on a GPU the other rows are
    */
   public final void scatter(
       long rows, long cols, Buffer ids, Buffer x, long tableRows, Buffer table) {
