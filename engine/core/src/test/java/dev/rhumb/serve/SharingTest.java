@@ -105,7 +105,7 @@ class SharingTest {
                   session.append(1);
                   for (int i = 0; ; i++) {
                     started.countDown();
-                    session.append(1 + i % ITEMS);
+                    session.append(1 + i % (ITEMS / 2)); // So that there is always a list of 5.
                     assertEquals(5, session.recommend(5, STEERING).count());
                   }
                 } catch (Throwable e) {
