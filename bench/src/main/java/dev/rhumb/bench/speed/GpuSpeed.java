@@ -203,7 +203,7 @@ public final class GpuSpeed {
 
   /** How many sets of inputs of so many bytes pass the second-level cache, as peers.py has it. */
   private static int sets(long bytes) {
-    return (int) Math.clamp(Math.ceilDiv(CACHE_BYTES, bytes), 1, MOST_SETS);
+    return Math.clamp(Math.ceilDiv(CACHE_BYTES, bytes), 1, MOST_SETS);
   }
 
   /** Times the runs, one after another and again from the first. */
