@@ -10,6 +10,7 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.net.URI;
+import java.net.URL;
 import java.nio.file.Path;
 import java.security.CodeSource;
 import java.util.ArrayList;
@@ -141,8 +142,10 @@ public final class NativeLibrary {
     List<Candidate> places = new ArrayList<>();
     String name = System.mapLibraryName("rhumb");
     CodeSource source = NativeLibrary.class.getProtectionDomain().getCodeSource();
-    if (source != null && "file".equals(source.getLocation().getProtocol())) {
-      Path jar = Path.of(URI.create(source.getLocation().toString()));
+    // An archive of classes may have neither.
+    URL location = source == null ? null : source.getLocation();
+    if (location != null && location.getProtocol().equals("file")) {
+      Path jar = Path.of(URI.create(location.toString()));
       places.add(new Candidate("beside the jar", jar.resolveSibling(name).toString()));
     }
     places.addAll(PackedLibrary.candidates(NativeLibrary.class.getClassLoader()));
