@@ -33,7 +33,8 @@
 // and a factor of 1 + 2^-8 for all terms of second order and the rounding of E itself, which is taken in float32: of a row's
 // n and ||c_b - c||, the rest being the feature's (ScoreError).
 //
-// What bounds the speed, at B 32k, F 16k, D 64 on an H100 (132 multiprocessors of 4 schedulers, 1.7 GHz). The products are
+// What bounds the speed, by arithmetic and not yet by a measurement, at B 32k, F 16k, D 64 on an H100 (132 multiprocessors of
+// 4 schedulers, 1.7 GHz). The products are
 // 6.9e10 flops: 86 us at the 800 TFLOP/s of wgmma, some 140 at the 62 % of it that mma.sync reaches. Of a warp's unit of
 // 32 x 32 scores the tensor cores take 32 mma of 6.5 cycles = 208; the scheduler issues 32 mma + 8 ldmatrix + 32 additions of
 // the bias + 32 comparisons + 16 for the floors less the errors = 120, so two warps hide one's epilogue behind the other's
